@@ -1,0 +1,1 @@
+"""Galaxies of the Hubble Deep Field, cut out and measured: `python -m examples.catalogue --help`."""

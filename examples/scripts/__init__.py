@@ -1,0 +1,1 @@
+"""The scripts that run on nodes, under Zooniverse's names and with their arguments."""

@@ -1,0 +1,1 @@
+"""Job definitions, jobs, their preparation on nodes, and tasks."""

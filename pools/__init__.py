@@ -1,0 +1,1 @@
+"""Pools, their nodes, and the catalogue they are chosen from."""

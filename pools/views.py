@@ -1,0 +1,263 @@
+"""Pages of pools and nodes."""
+
+import json
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.forms import BaseForm
+from django.http import Http404, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from activity.forms import ConfirmForm, ReasonForm, add_errors
+from activity.models import Operation
+from activity.pages import (
+    FAST,
+    SLOW,
+    AccountRequest,
+    Role,
+    account_page,
+    is_unchanged,
+    poll_tag,
+    posted,
+    show,
+    unchanged,
+)
+from activity.paging import page_by_key
+from activity.refusals import Refused
+from pools import operations
+from pools.filters import PoolFilter
+from pools.forms import SCALING_CHOICES, AutoscaleForm, MountRows, PoolForm, ResizeForm
+from pools.models import Node, Pool
+from pools.preview import pool_json
+
+NODES_SHOWN = 200
+form_page = require_http_methods(["GET", "HEAD", "POST"])
+
+
+def find_pool(request: AccountRequest, batch_id: str) -> Pool:
+    """Return the account's pool of that id, living or deleted; 404 when there never was one."""
+    pool = Pool.objects.select_related("size", "vm_image", "image").find(request.account, batch_id)
+    if pool is None:
+        raise Http404(f"no pool {batch_id}")
+    return pool
+
+
+@require_safe
+@account_page(Role.VIEWER)
+def pool_list(request: AccountRequest) -> HttpResponse:
+    """List an account's pools, ours and those made elsewhere."""
+    tag = poll_tag(request, "pools")
+    if is_unchanged(request, tag):
+        return unchanged(tag)
+    mine = Pool.objects.for_account(request.account)
+    filters = PoolFilter(request.GET, queryset=mine.select_related("size", "image__repository"))
+    context = {
+        "filters": filters,
+        "page": page_by_key(filters.qs, "batch_id_lower", "id", query=request.GET),
+        "interval": FAST if mine.unsettled().exists() else SLOW,
+    }
+    return show(request, page="pools/pool_list.html", part="pools/_pool_table.html", context=context, tag=tag)
+
+
+@form_page
+@account_page(Role.OPERATOR)
+def pool_create(request: AccountRequest) -> HttpResponse:
+    """Ask for what a pool needs, and ask Azure for the pool."""
+    blank = Pool(account=request.account)
+    if request.method != "POST" or "choices" in request.POST or "add_mount" in request.POST:
+        return _pool_form(request, blank, request.POST or request.GET)
+    form, rows = PoolForm(request.POST, instance=blank), MountRows(request.account, request.POST)
+    if all([form.is_valid(), rows.is_valid()]):
+        try:
+            operations.create_pool(form.instance, mounts=rows.mounts, actor=request.user, now=timezone.now())
+        except (Refused, ValidationError) as error:
+            add_errors(form, error)
+        else:
+            for warning in operations.warnings(form.instance):
+                messages.warning(request, warning)
+            return redirect("pool_detail", request.account.slug, form.instance.batch_id)
+    return render(request, "pools/pool_form.html", _form_context(form, rows), status=422)
+
+
+def _pool_form(request: AccountRequest, pool: Pool, given: QueryDict) -> HttpResponse:
+    """Show the form with what is given so far and without judging it."""
+    sent = request.POST if request.method == "POST" else None
+    rows = MountRows(request.account, sent, extra=1 if sent and "add_mount" in sent else 0)
+    form = PoolForm(instance=pool, initial=given.dict())
+    return render(request, "pools/pool_form.html", _form_context(form, rows))
+
+
+def _form_context(form: PoolForm, rows: MountRows) -> dict[str, Any]:
+    return {
+        "form": form,
+        "picker": form.picker,
+        "rows": rows,
+        "scaling_choices": SCALING_CHOICES,
+        **_summary(form, rows),
+    }
+
+
+def _summary(form: PoolForm, rows: MountRows) -> dict[str, Any]:
+    """Say what a form asks for; the JSON is there once the form is valid."""
+    is_complete = form.is_bound and form.is_valid() and rows.is_valid()
+    body = pool_json(form.instance, rows.mounts) if is_complete else None
+    return {
+        "draft": form.instance if form.is_bound else None,
+        "warnings": operations.warnings(form.instance) if form.is_bound else [],
+        "mounts": rows.mounts if form.is_bound else [],
+        "wire": json.dumps(body, indent=2) if body else "",
+        "is_complete": is_complete,
+    }
+
+
+@require_POST
+@account_page(Role.OPERATOR)
+def pool_summary(request: AccountRequest) -> HttpResponse:
+    """Show what the form being filled in would ask for; nothing is asked yet."""
+    form, rows = (
+        PoolForm(request.POST, instance=Pool(account=request.account)),
+        MountRows(request.account, request.POST),
+    )
+    return render(request, "pools/_pool_summary.html", {"form": form, **_summary(form, rows)})
+
+
+@require_safe
+@account_page(Role.OPERATOR)
+def pool_images(request: AccountRequest) -> HttpResponse:
+    """Show which repositories and tags can be chosen next."""
+    form = PoolForm(instance=Pool(account=request.account), initial=request.GET.dict())
+    return render(request, "pools/_pool_images.html", {"form": form, "picker": form.picker})
+
+
+@require_safe
+@account_page(Role.VIEWER)
+def pool_detail(request: AccountRequest, batch_id: str) -> HttpResponse:
+    """Show a pool: its state, nodes, configuration and what was asked of it."""
+    tag = poll_tag(request, f"pool:{batch_id}", "pools")
+    if is_unchanged(request, tag):
+        return unchanged(tag)
+    pool = find_pool(request, batch_id)
+    in_flight = Operation.objects.filter(account=request.account).of("pool", pool.batch_id).unsettled()
+    nodes = pool.nodes.alive()
+    context = {
+        "pool": pool,
+        "nodes": nodes[:NODES_SHOWN],
+        "node_total": nodes.count(),
+        "mounts": pool.mounts.select_related("storage"),
+        "jobs": pool.jobs.alive()[:10],
+        "operations": Operation.objects.filter(account=request.account)
+        .of("pool", pool.batch_id)
+        .newest_first()[:8],
+        "in_flight": in_flight,
+        "can_change": not (pool.is_deleted or pool.deletion_asked_at),
+        "interval": _pool_interval(pool, in_flight.exists()),
+    }
+    return show(
+        request, page="pools/pool_detail.html", part="pools/_pool_live.html", context=context, tag=tag
+    )
+
+
+def _pool_interval(pool: Pool, has_operation: bool) -> str:
+    if has_operation or not pool.is_settled:
+        return FAST
+    return "" if pool.is_deleted else SLOW
+
+
+@form_page
+@account_page(Role.OPERATOR)
+def pool_resize(request: AccountRequest, batch_id: str) -> HttpResponse:
+    """Ask for another fixed number of nodes; autoscale is switched off by it."""
+    pool = find_pool(request, batch_id)
+    initial = {
+        "dedicated": pool.target_dedicated_nodes or 0,
+        "low_priority": pool.target_low_priority_nodes or 0,
+    }
+    form = ResizeForm(posted(request), initial=initial)
+    if request.method == "POST" and form.is_valid():
+        values = form.cleaned_data
+        wish = f"Resize of {pool} to {values['dedicated']} dedicated and {values['low_priority']} low-priority nodes"
+        if _asked(request, form, wish, operations.resize_pool, pool, **values):
+            return redirect("pool_detail", request.account.slug, pool.batch_id)
+    status = 422 if form.errors else 200
+    return render(request, "pools/pool_resize.html", {"pool": pool, "form": form}, status=status)
+
+
+@form_page
+@account_page(Role.OPERATOR)
+def pool_autoscale(request: AccountRequest, batch_id: str) -> HttpResponse:
+    """Ask for a formula that sets the number of nodes."""
+    pool = find_pool(request, batch_id)
+    initial = {"formula": pool.auto_scale_formula or pool.formula, "minutes": pool.evaluation_minutes}
+    form = AutoscaleForm(posted(request), initial=initial)
+    if request.method == "POST" and form.is_valid():
+        wish = f"Autoscale of {pool}"
+        if _asked(request, form, wish, operations.set_autoscale, pool, **form.cleaned_data):
+            return redirect("pool_detail", request.account.slug, pool.batch_id)
+    status = 422 if form.errors else 200
+    return render(request, "pools/pool_autoscale.html", {"pool": pool, "form": form}, status=status)
+
+
+@form_page
+@account_page(Role.OPERATOR)
+def pool_fix(request: AccountRequest, batch_id: str) -> HttpResponse:
+    """Ask to switch autoscale off: the pool keeps the nodes it has."""
+    pool = find_pool(request, batch_id)
+    form = ReasonForm(posted(request))
+    if request.method == "POST" and form.is_valid():
+        wish = f"End of autoscale of {pool}"
+        if _asked(request, form, wish, operations.disable_autoscale, pool, **form.cleaned_data):
+            return redirect("pool_detail", request.account.slug, pool.batch_id)
+    status = 422 if form.errors else 200
+    return render(request, "pools/pool_fix.html", {"pool": pool, "form": form}, status=status)
+
+
+@form_page
+@account_page(Role.OPERATOR)
+def pool_delete(request: AccountRequest, batch_id: str) -> HttpResponse:
+    """Ask for a pool's deletion, once its name has been typed."""
+    pool = find_pool(request, batch_id)
+    form = ConfirmForm(posted(request), expected=pool.batch_id)
+    if request.method == "POST" and form.is_valid():
+        reason = form.cleaned_data["reason"]
+        if _asked(request, form, f"Deletion of {pool}", operations.delete_pool, pool, reason=reason):
+            return redirect("pool_detail", request.account.slug, pool.batch_id)
+    active = pool.jobs.alive().filter(state="active")
+    context = {
+        "pool": pool,
+        "form": form,
+        "active_jobs": active,
+        "running_tasks": sum(job.tasks_running for job in active),
+    }
+    return render(request, "pools/pool_delete.html", context, status=422 if form.errors else 200)
+
+
+@form_page
+@account_page(Role.OPERATOR)
+def node_reboot(request: AccountRequest, batch_id: str, node_id: str) -> HttpResponse:
+    """Ask for a node's reboot; its tasks are queued again."""
+    pool = find_pool(request, batch_id)
+    node = get_object_or_404(Node.objects.alive(), pool=pool, batch_id=node_id)
+    form = ReasonForm(posted(request))
+    if request.method == "POST" and form.is_valid():
+        reason = form.cleaned_data["reason"]
+        if _asked(request, form, f"Reboot of {node}", operations.reboot_node, node, reason=reason):
+            return redirect("pool_detail", request.account.slug, pool.batch_id)
+    context = {"pool": pool, "node": node, "form": form}
+    return render(request, "pools/node_reboot.html", context, status=422 if form.errors else 200)
+
+
+def _asked(
+    request: AccountRequest, form: BaseForm, wish: str, operation: Any, subject: Any, **values: Any
+) -> bool:
+    """Call an operation and say so; a refusal becomes the form's error."""
+    try:
+        operation(subject, actor=request.user, now=timezone.now(), **values)
+    except (Refused, ValidationError) as error:
+        add_errors(form, error)
+    else:
+        messages.success(request, f"{wish} is asked for.")
+        return True
+    return False

@@ -1,0 +1,74 @@
+"""Secrets in output, and the limits of live reading."""
+
+from typing import Any
+
+import pytest
+
+from activity.models import Account
+from cloud.errors import CloudError
+from jobs import logs
+from jobs.files import is_safe
+
+SECRETS = [b"hunter22", b"s3cret"]
+
+
+@pytest.fixture(autouse=True)
+def _open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_closed_until", {})
+
+
+def test_a_secret_is_starred_out_byte_for_byte() -> None:
+    """Offsets stay what they were."""
+    assert logs.masked(b"key=hunter22;", SECRETS) == b"key=********;"
+
+
+@pytest.mark.parametrize(("end", "held"), [(b"...hunt", 4), (b"...s", 1), (b"...x", 0), (b"hunter2", 7)])
+def test_the_beginning_of_a_secret_is_held_back(end: bytes, held: int) -> None:
+    """Until the rest of it is there, or it proves to be none."""
+    assert logs.withheld(end, SECRETS) == held
+
+
+@pytest.mark.parametrize("cut", range(1, 24))
+def test_a_stream_hides_secrets_wherever_it_is_cut(cut: int) -> None:
+    """Across two pieces too."""
+    whole = b"a hunter22 b s3cret c hun"
+    shown = b"".join(logs.masked_pieces([whole[:cut], whole[cut:]], SECRETS))
+    assert shown == b"a ******** b ****** c hun"
+
+
+def test_a_silent_azure_closes_live_reading_for_a_while(account: Account) -> None:
+    """The next page does not wait for it again."""
+    with pytest.raises(CloudError), logs.live(account):
+        raise CloudError(code="x", message="no answer", kind="timeout")
+    with pytest.raises(logs.NotNow), logs.live(account):
+        pytest.fail("it must not be tried")
+
+
+def test_a_missing_file_closes_nothing(account: Account) -> None:
+    """It is an answer."""
+    with pytest.raises(CloudError), logs.live(account):
+        raise CloudError(code="x", message="no such file", kind="not_found")
+    with logs.live(account):
+        pass
+
+
+def test_only_a_few_read_at_once(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are told to come back."""
+    monkeypatch.setattr(logs, "WAIT_SECONDS", 0.01)
+    readers: list[Any] = [logs.live(account) for _ in range(logs.MOST_AT_ONCE)]
+    for reader in readers:
+        reader.__enter__()
+    with pytest.raises(logs.NotNow), logs.live(account):
+        pytest.fail("there is no seat left")
+    for reader in readers:
+        reader.__exit__(None, None, None)
+    with logs.live(account):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("path", "safe"), [("wd/a.json", True), ("stdout.txt", True), ("", False), ("a\\b", False), ("..", False)]
+)
+def test_safe_paths(path: str, safe: bool) -> None:
+    """Nothing above the folder."""
+    assert is_safe(path) is safe
