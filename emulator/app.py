@@ -78,6 +78,7 @@ class Emulator:
             clock=clock,
             container_runtime=options.container_runtime,
             batch_url=self.url("batch"),
+            registry_url=self.url("registry"),
         )
         self.batch = BatchState(
             data_dir,

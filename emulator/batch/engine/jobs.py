@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from emulator.batch import wire
 from emulator.batch.engine import nodes, tasks
 from emulator.batch.engine.runs import Run, stop
-from emulator.batch.runner import Work
+from emulator.batch.run.work import Work
 from emulator.batch.tables import Item, enter, touch
 
 if TYPE_CHECKING:

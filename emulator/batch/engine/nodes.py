@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from emulator.batch import wire
 from emulator.batch.engine import tasks
 from emulator.batch.engine.runs import Run, stop
-from emulator.batch.runner import NodeSetupError, Outcome, Work
+from emulator.batch.run.work import Outcome, Work
+from emulator.batch.runner import NodeSetupError
 from emulator.batch.tables import Item, enter
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from emulator.batch import wire
 from emulator.batch.engine.nodes import ending
 from emulator.batch.engine.runs import Run
-from emulator.batch.runner import Outcome, Work
+from emulator.batch.run.work import Outcome, Work
 from emulator.batch.tables import Item
 
 if TYPE_CHECKING:

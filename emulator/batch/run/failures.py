@@ -44,7 +44,9 @@ def time_limit() -> dict[str, Any]:
 
 def command_not_found(program: str) -> dict[str, Any]:
     """The first word of the command line is no program."""
-    return failure("CommandProgramNotFound", "The specified command program is not found", CommandLine=program)
+    return failure(
+        "CommandProgramNotFound", "The specified command program is not found", CommandLine=program
+    )
 
 
 def command_not_launched(reason: str) -> dict[str, Any]:
@@ -55,3 +57,17 @@ def command_not_launched(reason: str) -> dict[str, Any]:
 def internal(reason: str) -> dict[str, Any]:
     """The emulator could not set up the task's surroundings."""
     return failure("Unknown", "The node could not start the task", category=SERVER, Message=reason)
+
+
+# Documented codes and the service's own sentences for what is wrong with a task's container.
+_CONTAINER = {
+    "ContainerInvalidImage": "One or more container images specified are invalid",
+    "ContainerInvalidRegistry": "One or more container registries specified are invalid",
+    "ContainerInvalidSettings": "At least one value of specified task container settings is invalid",
+    "ContainerMiscError": "Miscellaneous error encountered while handling the container",
+}
+
+
+def container(code: str, reason: str, *, image: str) -> dict[str, Any]:
+    """The task's container could not be made: `code` is one of the four documented ones."""
+    return failure(code, _CONTAINER[code], ContainerImage=image, Message=reason)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -31,6 +32,14 @@ class Node:
             (self.root / name).mkdir(parents=True, exist_ok=True)
         for name in OPEN_FOLDERS:
             share(self.root / name, owner)
+
+    def link(self, volumes: Iterable[tuple[str, Path]]) -> None:
+        """Let links stand for the mounts, where tasks have no mount namespace of their own."""
+        for name, source in volumes:
+            link = self.root / "fsmounts" / name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(source)
 
 
 @dataclass(frozen=True)
@@ -70,12 +79,6 @@ class TaskFolder:
             file.unlink(missing_ok=True)
             file.touch()
             share(file, owner)
-
-
-def job_folder(job_id: str) -> PurePosixPath:
-    """Return the folder of a job below the node root; jobs of a schedule lie in the schedule's folder."""
-    schedule, colon, number = job_id.partition(":")
-    return PurePosixPath("workitems", schedule, number if colon else "job-1")
 
 
 def share(path: Path, owner: tuple[int, int] | None) -> None:

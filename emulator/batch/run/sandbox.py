@@ -35,9 +35,9 @@ Namespace = Literal["mount", "user"]
 
 @dataclass(frozen=True)
 class Mount:
-    """One mount in a task's own namespace; `source` is for binds, `options` for the other kinds."""
+    """One mount in a task's own namespace; `source` is for binds, `options` for an empty tmpfs."""
 
-    kind: Literal["bind", "tmpfs", "overlay"]
+    kind: Literal["bind", "tmpfs"]
     target: str
     source: str = ""
     options: str = ""
@@ -61,7 +61,7 @@ class Sandbox:
         """Find out what can be done here: namespaces need root or unprivileged user namespaces."""
         is_root = os.geteuid() == 0
         namespace: Namespace | None = "mount" if is_root else "user"
-        if not _can(namespace):
+        if not _can("mount" if is_root else "user"):
             namespace = None
         programs = tuple(dict.fromkeys(Path(path).resolve() for path in (sys.prefix, sys.base_prefix)))
         found = cls(namespace, None, data_dir.resolve(), programs)
@@ -87,7 +87,9 @@ class Sandbox:
         if self.namespace:
             logger.info("Tasks see their node's folders at %s, in a mount namespace of their own", NODE_ROOT)
         else:
-            logger.info("Tasks see their node's folders where they are; %s is replaced in commands", NODE_ROOT)
+            logger.info(
+                "Tasks see their node's folders where they are; %s is replaced in commands", NODE_ROOT
+            )
 
     def node_path(self, root: Path) -> PurePosixPath:
         """Return the path by which tasks know their node's root."""
@@ -145,4 +147,6 @@ def _closed(paths: Iterable[Path], user: tuple[int, int] | None) -> list[Path]:
 
 def _outermost(folders: Iterable[Path]) -> list[Path]:
     unique = sorted(set(folders))
-    return [path for path in unique if not any(path != other and path.is_relative_to(other) for other in unique)]
+    return [
+        path for path in unique if not any(path != other and path.is_relative_to(other) for other in unique)
+    ]
