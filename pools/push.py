@@ -94,8 +94,8 @@ def mend(*, now: datetime) -> int:
         problem="",
         created_at__lt=now - timedelta(minutes=1),
     )
-    marks = {pool.operation: pool for pool in waiting}
-    ended = Operation.objects.filter(uuid__in=marks).exclude(state__in=Operation.UNSETTLED)
+    marks = {pool.operation for pool in waiting if pool.operation}
+    ended = Operation.objects.filter(uuid__in=list(marks)).exclude(state__in=Operation.UNSETTLED)
     for operation in ended:
         settle(operation)
     return len(ended)

@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Self, cast
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -63,7 +63,8 @@ class JobQuerySet(ObservedQuerySet):
         named = self.filter(account=account, batch_id_lower=batch_id.lower()).select_related(
             "pool", "revision__definition"
         )
-        return named.filter(deleted_at=None).first() or named.order_by("-deleted_at").first()
+        found = named.filter(deleted_at=None).first() or named.order_by("-deleted_at").first()
+        return cast("Job | None", found)
 
 
 class Job(WithImage, Lifecycle):
@@ -296,6 +297,8 @@ class JobPreparation(SeenModel):
     retry_count = models.PositiveIntegerField(default=0)
     task_root_directory = models.CharField(max_length=500, blank=True)
     release = models.JSONField(null=True)  # the release task's run there, once there is one
+
+    objects = ObservedQuerySet.as_manager()
 
     class Meta:
         ordering = ["node_id"]

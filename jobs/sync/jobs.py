@@ -27,7 +27,7 @@ RECENT = timedelta(days=7)
 
 def pull_active_jobs(account: Account, gateway: BatchGateway, *, now: datetime) -> Counts:
     """List the unfinished jobs, and look up those that no longer are: finished or deleted meanwhile."""
-    counts, listed = Counts(), set()
+    counts, listed = Counts(), set[str]()
     before = list(_thought_unfinished(account))
     for page in gateway.list_jobs(states=UNFINISHED):
         listed.update(seen.id.lower() for seen in page)
@@ -43,7 +43,7 @@ def pull_active_jobs(account: Account, gateway: BatchGateway, *, now: datetime) 
 
 def pull_all_jobs(account: Account, gateway: BatchGateway, *, now: datetime) -> Counts:
     """List every job, so that finished ones made elsewhere appear and deleted ones go."""
-    counts, listed = Counts(), set()
+    counts, listed = Counts(), set[str]()
     for page in gateway.list_jobs():
         listed.update(seen.id.lower() for seen in page)
         counts += apply_jobs(account, page, now=now)

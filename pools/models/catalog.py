@@ -120,6 +120,8 @@ class Repository(SeenModel):
     manifest_count = models.PositiveIntegerField(null=True, blank=True)
     tag_count = models.PositiveIntegerField(null=True, blank=True)
 
+    objects = ObservedQuerySet.as_manager()
+
     class Meta:
         verbose_name_plural = "repositories"
         ordering = ["name"]

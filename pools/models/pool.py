@@ -1,7 +1,7 @@
 """Pools: what was asked for, what Azure shows, and the nodes they are made of."""
 
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -49,7 +49,8 @@ class PoolQuerySet(ObservedQuerySet):
     def find(self, account: models.Model, batch_id: str) -> "Pool | None":
         """Return the living pool of that id, else the one deleted last, else None."""
         named = self.filter(account=account, batch_id_lower=batch_id.lower())
-        return named.filter(deleted_at=None).first() or named.order_by("-deleted_at").first()
+        found = named.filter(deleted_at=None).first() or named.order_by("-deleted_at").first()
+        return cast("Pool | None", found)
 
 
 class Pool(WithImage, Lifecycle):

@@ -37,8 +37,6 @@ class SeenModel(models.Model):
     synced_hash = models.CharField(max_length=32, blank=True, editable=False, default="")
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects = ObservedQuerySet.as_manager()
-
     class Meta:
         abstract = True
 

@@ -12,12 +12,14 @@ from activity.bulk import bulk_write
 from activity.models import Account
 from activity.revisions import bump
 from activity.targets import Counts
-from pools.models import Lifecycle
 
 from .mirror import batches, fit
 
 LISTING_LAG = timedelta(minutes=2)
 """For so long a thing that Azure has just accepted may be missing from its listings."""
+
+Model = type[Any]
+"""The class of pools or of jobs: a Lifecycle with `account`, `batch_id` and `creation_time`."""
 
 Verdict = Literal["create", "replace", "update", "same", "ignore"]
 
@@ -49,9 +51,7 @@ def judge(row: Any, found: Found) -> Verdict:
     return "same" if row.synced_hash == found.digest else "update"
 
 
-def apply_page(
-    model: type[Lifecycle], account: Account, page: Sequence[Found], *, topic: str, now: datetime
-) -> Counts:
+def apply_page(model: Model, account: Account, page: Sequence[Found], *, topic: str, now: datetime) -> Counts:
     """Make the rows of a page of listed objects equal to it; `topic` is `pool` or `job`."""
     counts = Counts()
     for batch in batches(page):
@@ -65,14 +65,14 @@ def apply_page(
     return counts
 
 
-def _living(model: type[Lifecycle], account: Account, batch: Sequence[Found]) -> dict[str, Lifecycle]:
+def _living(model: Model, account: Account, batch: Sequence[Found]) -> dict[str, Any]:
     ids = [found.id.lower() for found in batch]
     rows = model._default_manager.filter(account=account, deleted_at=None, batch_id_lower__in=ids)
     return {row.batch_id.lower(): row for row in rows}
 
 
 def _write(
-    model: type[Lifecycle],
+    model: Model,
     account: Account,
     changes: Iterable[tuple[Verdict, Found, Any]],
     *,
@@ -97,7 +97,7 @@ def _write(
     return Counts(created=created, changed=changed)
 
 
-def _given_up(model: type[Lifecycle], account: Account, found: Found) -> Any:
+def _given_up(model: Model, account: Account, found: Found) -> Any:
     """Find the dead row whose request made this after all: an answer was lost, or it was given up too early."""
     try:
         mark = UUID(found.operation or "")
@@ -107,14 +107,14 @@ def _given_up(model: type[Lifecycle], account: Account, found: Found) -> Any:
     return dead.filter(models.Q(synced_hash="") | models.Q(creation_time=found.creation_time)).first()
 
 
-def _update(model: type[Lifecycle], row: Any, found: Found) -> None:
+def _update(model: Model, row: Any, found: Found) -> None:
     columns = fit(model, found.values) | {"synced_hash": found.digest, "deleted_at": None}
     if not row.was_seen:
         columns["problem"] = ""
     model._default_manager.filter(pk=row.pk).update(**columns)
 
 
-def _new(model: type[Lifecycle], account: Account, found: Found, *, now: datetime) -> Lifecycle:
+def _new(model: Model, account: Account, found: Found, *, now: datetime) -> Any:
     columns = fit(model, {**found.values, **found.first})
     return model(
         account=account,
@@ -127,7 +127,7 @@ def _new(model: type[Lifecycle], account: Account, found: Found, *, now: datetim
 
 
 def bury_missing(
-    model: type[Lifecycle],
+    model: Model,
     account: Account,
     rows: models.QuerySet,
     listed: set[str],

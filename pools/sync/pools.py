@@ -16,7 +16,7 @@ from .schedule import pace_nodes
 
 def pull_pools(account: Account, gateway: BatchGateway, *, now: datetime) -> Counts:
     """List an account's pools and make its rows equal to them."""
-    counts, listed = Counts(), set()
+    counts, listed = Counts(), set[str]()
     for page in gateway.list_pools():
         listed.update(seen.id.lower() for seen in page)
         counts += apply_pools(account, page, now=now)

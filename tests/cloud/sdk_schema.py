@@ -11,7 +11,13 @@ from azure.batch import models as public
 from azure.batch._utils.model_base import Model
 from azure.batch.models import _enums, _models
 
-_NAMES = {**vars(typing), **vars(_enums), **vars(_models), "_models": public, "datetime": __import__("datetime")}
+_NAMES = {
+    **vars(typing),
+    **vars(_enums),
+    **vars(_models),
+    "_models": public,
+    "datetime": __import__("datetime"),
+}
 _DURATION = re.compile(r"P(\d+D)?(T(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?$")
 
 
@@ -40,13 +46,21 @@ def _value_faults(hint: Any, value: Any, path: str) -> list[str]:
     options = tuple(option for option in options if option is not type(None))
     enums = [option for option in options if isinstance(option, type) and issubclass(option, Enum)]
     if enums:
-        return [] if value in [member.value for member in enums[0]] else [f"{path}: {value!r} is no {enums[0].__name__}"]
+        return (
+            []
+            if value in [member.value for member in enums[0]]
+            else [f"{path}: {value!r} is no {enums[0].__name__}"]
+        )
     (only,) = options
     if typing.get_origin(only) is list:
         (inner,) = typing.get_args(only)
         if not isinstance(value, list):
             return [f"{path}: not a list"]
-        return [fault for index, item in enumerate(value) for fault in _value_faults(inner, item, f"{path}[{index}]")]
+        return [
+            fault
+            for index, item in enumerate(value)
+            for fault in _value_faults(inner, item, f"{path}[{index}]")
+        ]
     if isinstance(only, type) and issubclass(only, Model):
         return faults(only, value, path)
     return [] if _is_plain(only, value) else [f"{path}: {value!r} is no {only}"]

@@ -89,9 +89,7 @@ def full_pool() -> PoolSpec:
         ),
         mounts=(
             blob_mount("models"),
-            BlobMount(
-                account_name="a", container_name="c", relative_mount_path="p", identity_id=IDENTITY
-            ),
+            BlobMount(account_name="a", container_name="c", relative_mount_path="p", identity_id=IDENTITY),
             BlobMount(account_name="a", container_name="c", relative_mount_path="q", sas_key="sv=1&sig=abc"),
             FileShareMount(
                 account_name="a",

@@ -84,14 +84,14 @@ class Stub:
                 return self.route(request)
             return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
-    def gateway(self, trust: Trust = Trust(), **limits: Any) -> BatchGateway:
+    def gateway(self, trust: Trust | None = None, **limits: Any) -> BatchGateway:
         """Return a Batch gateway aimed here, quick to give up."""
         values: dict[str, Any] = {"connect_timeout": 2.0, "read_timeout": 2.0, **limits}
         return BatchGateway(
             BatchConnection(
                 endpoint=self.endpoint,
                 credential=SharedKey(account="acct", key=KEY),
-                trust=trust,
+                trust=trust or Trust(),
                 limits=Limits(**values),
             )
         )
@@ -126,7 +126,11 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
                 return
             content = answer.content()
             self.send_response(answer.status)
-            headers = {"Content-Type": "application/json", "Content-Length": str(len(content)), **answer.headers}
+            headers = {
+                "Content-Type": "application/json",
+                "Content-Length": str(len(content)),
+                **answer.headers,
+            }
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()

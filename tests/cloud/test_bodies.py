@@ -36,7 +36,10 @@ BODIES = {
         models.BatchPoolCreateOptions,
         write_pools.create_pool(specs.zoobot_pool(image_reference=VmImageRef(virtual_machine_image_id="/i"))),
     ),
-    "resize": (models.BatchPoolResizeOptions, write_pools.resize_pool(1, 2, timedelta(minutes=5), "taskcompletion")),
+    "resize": (
+        models.BatchPoolResizeOptions,
+        write_pools.resize_pool(1, 2, timedelta(minutes=5), "taskcompletion"),
+    ),
     "resize one kind": (models.BatchPoolResizeOptions, write_pools.resize_pool(None, 0, None, None)),
     "enable autoscale": (
         models.BatchPoolEnableAutoScaleOptions,
@@ -76,7 +79,10 @@ def test_the_sdk_accepts_the_body(name: str) -> None:
         ({"state": "active"}, ".state: unknown"),
         ({"targetDedicatedNodes": "2"}, ".targetDedicatedNodes: '2' is no <class 'int'>"),
         ({"resizeTimeout": 60}, ".resizeTimeout: 60 is no <class 'datetime.timedelta'>"),
-        ({"taskSchedulingPolicy": {"nodeFillType": "Pack"}}, ".taskSchedulingPolicy.nodeFillType: 'Pack' is no"),
+        (
+            {"taskSchedulingPolicy": {"nodeFillType": "Pack"}},
+            ".taskSchedulingPolicy.nodeFillType: 'Pack' is no",
+        ),
     ],
 )
 def test_the_judge_notices_a_planted_fault(change: dict[str, Any], fault: str) -> None:
@@ -236,7 +242,9 @@ def test_the_zooniverse_notebooks_pool_is_expressible() -> None:
     assert body["enableAutoScale"] is True
     assert body["autoScaleFormula"] == specs.FORMULA
     assert "targetDedicatedNodes" not in body
-    assert [m["azureBlobFileSystemConfiguration"]["relativeMountPath"] for m in body["mountConfiguration"]] == [
+    assert [
+        m["azureBlobFileSystemConfiguration"]["relativeMountPath"] for m in body["mountConfiguration"]
+    ] == [
         "training",
         "models",
     ]

@@ -204,7 +204,9 @@ def test_a_certificate_for_another_host_is_explained(tmp_path: Path) -> None:
     assert "another host name" in error.message
 
 
-def test_a_wrong_clock_is_named_where_authentication_fails(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_clock_is_named_where_authentication_fails(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stub.answers = [batch_error(403, "AuthenticationFailed")]
 
     class LateClock(datetime):
@@ -220,7 +222,10 @@ def test_a_wrong_clock_is_named_where_authentication_fails(stub: Stub, monkeypat
 
 
 def test_refusals_name_the_role_or_the_credential(stub: Stub) -> None:
-    stub.answers = [batch_error(403, "InsufficientAccountPermissions"), batch_error(403, "AuthenticationFailed")]
+    stub.answers = [
+        batch_error(403, "InsufficientAccountPermissions"),
+        batch_error(403, "AuthenticationFailed"),
+    ]
     gateway = stub.gateway()
     assert "Azure Batch Data Contributor" in fault_of(gateway).advice
     assert "account name and key" in fault_of(gateway).advice
@@ -233,7 +238,9 @@ def test_a_key_that_is_not_base64_is_explained(stub: Stub) -> None:
 
 
 def test_an_answer_that_is_not_json_is_explained(stub: Stub) -> None:
-    stub.answers = [Answer(200, b"<html>Sign in to the airport's network</html>", {"Content-Type": "text/html"})]
+    stub.answers = [
+        Answer(200, b"<html>Sign in to the airport's network</html>", {"Content-Type": "text/html"})
+    ]
     error = fault_of(stub.gateway())
     assert (error.code, error.is_passing) == ("AnswerNotJson", True)
     with pytest.raises(CloudError, match="AnswerNotJson"):
@@ -297,7 +304,12 @@ def test_calls_open_at_once_are_limited_per_account(stub: Stub) -> None:
 def test_patience_for_a_free_call_ends(stub: Stub) -> None:
     stub.answers = [Answer(fault="silence")]
     gateway = stub.gateway(concurrent_calls=1, read_timeout=0.5, retry_total=0)
-    blocker = threading.Thread(target=lambda: pytest.raises(CloudError, gateway.get_pool, "p"))
+
+    def block() -> None:
+        with pytest.raises(CloudError):
+            gateway.get_pool("p")
+
+    blocker = threading.Thread(target=block)
     blocker.start()
     time.sleep(0.1)
     with pytest.raises(CloudError) as caught:

@@ -41,7 +41,9 @@ def test_ordinary_texts_stay_as_they_are(text: str) -> None:
     assert mask_text(text) == text
 
 
-@pytest.mark.parametrize("name", ["WANDB_API_KEY", "HF_TOKEN", "password", "DB_PASSWD", "STORAGE_SAS", "APIKEY"])
+@pytest.mark.parametrize(
+    "name", ["WANDB_API_KEY", "HF_TOKEN", "password", "DB_PASSWD", "STORAGE_SAS", "APIKEY"]
+)
 def test_names_of_secrets_are_recognised(name: str) -> None:
     assert looks_secret(name)
 
@@ -98,8 +100,12 @@ def test_our_own_tasks_are_known_by_their_mark() -> None:
 
 def test_keys_and_passwords_are_masked_wherever_they_stand() -> None:
     pool = {
-        "mountConfiguration": [{"azureBlobFileSystemConfiguration": {"accountKey": CANARY, "sasKey": CANARY}}],
-        "userAccounts": [{"name": "u", "password": CANARY, "linuxUserConfiguration": {"sshPrivateKey": CANARY}}],
+        "mountConfiguration": [
+            {"azureBlobFileSystemConfiguration": {"accountKey": CANARY, "sasKey": CANARY}}
+        ],
+        "userAccounts": [
+            {"name": "u", "password": CANARY, "linuxUserConfiguration": {"sshPrivateKey": CANARY}}
+        ],
         "virtualMachineConfiguration": {
             "containerConfiguration": {"containerRegistries": [{"username": "u", "password": CANARY}]},
             "extensions": [{"protectedSettings": {"a": CANARY}}],
@@ -126,5 +132,7 @@ def test_a_page_with_anything_to_mask_is_noticed(thing: dict) -> None:
 
 
 def test_a_page_of_plain_tasks_is_passed_without_a_second_look() -> None:
-    page = {"value": [{"id": "1", "state": "active", "executionInfo": {"retryCount": 0}, "commandLine": "run me"}]}
+    page = {
+        "value": [{"id": "1", "state": "active", "executionInfo": {"retryCount": 0}, "commandLine": "run me"}]
+    }
     assert not needs_masking(orjson.dumps(page))

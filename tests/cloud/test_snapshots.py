@@ -18,7 +18,11 @@ PUBLISHED: dict[str, Any] = json.loads((Path(__file__).parent / "published" / "r
 def test_a_published_pool_is_read(name: str) -> None:
     data = PUBLISHED[name]
     pool = read_pools.pool(data)
-    assert (pool.id, pool.state, pool.allocation_state) == (data["id"], data["state"], data["allocationState"])
+    assert (pool.id, pool.state, pool.allocation_state) == (
+        data["id"],
+        data["state"],
+        data["allocationState"],
+    )
     assert pool.current_dedicated_nodes == data["currentDedicatedNodes"]
     assert pool.etag == data["eTag"]
     assert pool.resize_timeout == timedelta(minutes=15)
@@ -78,9 +82,21 @@ def test_mounts_come_back_without_their_keys() -> None:
             "id": "p",
             "state": "active",
             "mountConfiguration": [
-                {"azureBlobFileSystemConfiguration": {"accountName": "a", "containerName": "c", "relativeMountPath": "m"}},
+                {
+                    "azureBlobFileSystemConfiguration": {
+                        "accountName": "a",
+                        "containerName": "c",
+                        "relativeMountPath": "m",
+                    }
+                },
                 {"azureFileShareConfiguration": {"azureFileUrl": "https://a/s", "relativeMountPath": "f"}},
-                {"nfsMountConfiguration": {"source": "h:/e", "relativeMountPath": "n", "mountOptions": "-o ro"}},
+                {
+                    "nfsMountConfiguration": {
+                        "source": "h:/e",
+                        "relativeMountPath": "n",
+                        "mountOptions": "-o ro",
+                    }
+                },
                 {"cifsMountConfiguration": {"source": "//h/s", "relativeMountPath": "s", "username": "u"}},
                 {"someFutureMountConfiguration": {}},
             ],
@@ -116,7 +132,9 @@ def test_durations_are_read(text: str | None, expected: timedelta | None) -> Non
 
 def test_times_keep_microseconds_and_their_zone() -> None:
     assert scalars.time("2024-04-10T01:53:22.1234567Z") == datetime(2024, 4, 10, 1, 53, 22, 123456, UTC)
-    assert scalars.header_time("Wed, 10 Apr 2024 01:53:22 GMT") == datetime(2024, 4, 10, 1, 53, 22, tzinfo=UTC)
+    assert scalars.header_time("Wed, 10 Apr 2024 01:53:22 GMT") == datetime(
+        2024, 4, 10, 1, 53, 22, tzinfo=UTC
+    )
 
 
 def test_the_hash_follows_the_synced_fields_alone() -> None:

@@ -158,7 +158,9 @@ def test_failing_task_ends_its_job_when_asked_to(client: BatchClient, pool: str)
 
 
 def test_time_limit_ends_the_job(client: BatchClient, pool: str) -> None:
-    job = make_job(client, pool, constraints=models.BatchJobConstraints(max_wall_clock_time=timedelta(seconds=1)))
+    job = make_job(
+        client, pool, constraints=models.BatchJobConstraints(max_wall_clock_time=timedelta(seconds=1))
+    )
     task = make_task(client, job, "sleep 60")
     assert _ended(client, job).execution_info.termination_reason == "MaxWallClockTimeExpiry"
     assert client.get_task(job, task).execution_info.failure_info.code == "TaskEnded"
@@ -220,7 +222,9 @@ def test_terminated_task_can_be_reactivated(client: BatchClient, pool: str) -> N
 
 def test_dependent_task_waits(client: BatchClient, pool: str) -> None:
     job = make_job(client, pool, uses_task_dependencies=True)
-    after = models.BatchTaskDependencies(task_ids=["first"], task_id_ranges=[models.BatchTaskIdRange(start=1, end=2)])
+    after = models.BatchTaskDependencies(
+        task_ids=["first"], task_id_ranges=[models.BatchTaskIdRange(start=1, end=2)]
+    )
     make_task(client, job, "true", id="last", depends_on=after)
     for name in ("1", "2"):
         finished(client, job, make_task(client, job, "true", id=name))
@@ -255,7 +259,10 @@ def test_collection_answers_for_each_task(client: BatchClient) -> None:
 
 
 def test_environment_of_the_job_reaches_the_task(client: BatchClient, pool: str) -> None:
-    settings = [models.EnvironmentSetting(name="GALAXY", value="M 31"), models.EnvironmentSetting(name="A", value="1")]
+    settings = [
+        models.EnvironmentSetting(name="GALAXY", value="M 31"),
+        models.EnvironmentSetting(name="A", value="1"),
+    ]
     job = make_job(client, pool, common_environment_settings=settings)
     task = make_task(
         client,
@@ -278,13 +285,16 @@ def test_unknown_program_is_told_as_such(client: BatchClient, pool: str) -> None
 def test_job_with_a_pool_of_its_own_takes_it_along(client: BatchClient) -> None:
     job = fresh("auto")
     spec = models.BatchPoolSpecification(vm_size="standard_d2_v2", virtual_machine_configuration=machine())
-    automatic = models.BatchAutoPoolSpecification(pool_lifetime_option="job", auto_pool_id_prefix="mine", pool=spec)
+    automatic = models.BatchAutoPoolSpecification(
+        pool_lifetime_option="job", auto_pool_id_prefix="mine", pool=spec
+    )
     client.create_job(
-        models.BatchJobCreateOptions(id=job, pool_info=models.BatchPoolInfo(auto_pool_specification=automatic))
+        models.BatchJobCreateOptions(
+            id=job, pool_info=models.BatchPoolInfo(auto_pool_specification=automatic)
+        )
     )
     pool = client.get_job(job).execution_info.pool_id
     assert pool.startswith("mine")
     assert client.get_pool(pool).state == "active"
     client.begin_delete_job(job, polling_interval=0.1).result()
     wait(lambda: pool not in [each.id for each in client.list_pools()])
-
