@@ -1,5 +1,6 @@
 """Read what the services' error answers say: four JSON shapes, one XML shape, and the headers."""
 
+import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -46,7 +47,8 @@ def read_facts(response: Any, *, fallback: str) -> Facts:
 
 def parse_body(body: bytes) -> tuple[str | None, str | None, dict[str, str]]:
     """Return code, message and details of an error body in any of the services' shapes."""
-    if body.lstrip()[:1] == b"<":
+    body = body.removeprefix(codecs.BOM_UTF8).lstrip()
+    if body.startswith(b"<"):
         return _parse_xml(body)
     try:
         data = orjson.loads(body)

@@ -11,8 +11,9 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import orjson
 from azure.batch import BatchClient
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import HttpResponseError, IncompleteReadError, ServiceResponseTimeoutError
 from azure.core.rest import HttpRequest, HttpResponse
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from cloud.config import BatchConnection, SharedKey
 from cloud.credentials import named_key, token_credential
@@ -185,15 +186,20 @@ def _page(content: bytes) -> tuple[list[Data], str | None]:
 
 
 def _read_at_most(response: HttpResponse, limit: int, deadline: Deadline) -> bytes:
+    # azure-core reads in whole blocks of 4 KiB, which a server that dribbles fills in its own good time: what
+    # has arrived so far is only to be had from the response below it.
+    raw = response._internal_response.raw  # type: ignore[attr-defined]
     parts: list[bytes] = []
     size = 0
     try:
-        for part in response.iter_bytes():
+        while size < limit and (part := raw.read1(limit - size)):
+            parts.append(part)
+            size += len(part)
             deadline.check()
-            parts.append(part[: limit - size])
-            size += len(parts[-1])
-            if size >= limit:
-                break
+    except ReadTimeoutError as error:
+        raise ServiceResponseTimeoutError(str(error), error=error) from error
+    except HTTPError as error:
+        raise IncompleteReadError(str(error), error=error) from error
     finally:
         response.close()
     return b"".join(parts)
