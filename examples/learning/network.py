@@ -156,7 +156,7 @@ class Head:
 def probabilities(logits: Array) -> Array:
     """Return the share of each answer (N x answers, each row sums to one)."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), logits.dtype)
 
 
 def loss_and_gradient(logits: Array, counts: Array) -> tuple[float, Array]:
