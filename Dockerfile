@@ -3,6 +3,9 @@
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS assets
+# Certificates of a company's own, for networks that need them to reach the registries; they do not enter the image.
+ARG PIP_CERT
+ARG NODE_EXTRA_CA_CERTS
 WORKDIR /build
 COPY requirements-assets.lock ./
 RUN python3 -m venv /opt/node \
@@ -12,6 +15,7 @@ COPY static static
 RUN PATH=/opt/node/bin:$PATH /opt/node/bin/python assets/build.py
 
 FROM ${BASE_IMAGE} AS packages
+ARG PIP_CERT
 COPY requirements.lock ./
 RUN python3 -m venv /opt/zoobatch \
     && /opt/zoobatch/bin/pip install --quiet --no-cache-dir --require-hashes --no-deps -r requirements.lock \

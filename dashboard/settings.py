@@ -43,6 +43,8 @@ if len(_ports) != 4 or not all(port.isdigit() for port in _ports):
     raise ImproperlyConfigured("ZOOBATCH_EMULATOR_PORTS must be four ports: batch,registry,identity,blob.")
 ZOOBATCH_EMULATOR_PORTS = [int(port) for port in _ports]
 ZOOBATCH_EMULATOR_DIR = ZOOBATCH_DATA_DIR / "emulator"
+# The demo's sample images hold no Python, so its tasks run as plain processes; real images want `auto`.
+ZOOBATCH_CONTAINER_RUNTIME = env_str("ZOOBATCH_CONTAINER_RUNTIME", "process")
 
 # --- keys ---
 if IS_DEMO:

@@ -125,7 +125,7 @@ class Emulator:
                 "client_id": self.identity.client_id,
                 "client_secret": self.identity.client_secret,
             },
-            "blob": {"url": self.url("blob"), "account": self.blob.account, "key": self.blob.key},
+            "blob": {"url": self.blob.url, "account": self.blob.account, "key": self.blob.key},
             "accounts": [
                 {
                     "account": account.name,

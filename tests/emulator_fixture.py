@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -51,7 +52,7 @@ class RunningEmulator:
         urls = {
             name: self.endpoints[name].get("url") or self.endpoints[name]["authority"] for name in SERVICES
         }
-        self.ports = {name: int(url.rsplit(":", 1)[1]) for name, url in urls.items()}
+        self.ports = {name: urlsplit(url).port or 443 for name, url in urls.items()}
         return self.endpoints
 
     def kill(self) -> None:

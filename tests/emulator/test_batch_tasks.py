@@ -250,7 +250,7 @@ def test_collection_answers_for_each_task(client: BatchClient) -> None:
     names = [f"t{number:03}" for number in range(150)]
     tasks = [models.BatchTaskCreateOptions(id=name, command_line="true") for name in names]
     results = client.create_tasks(job, tasks)
-    assert {result.task_id for result in results.values} == set(names)
+    assert {result.task_id for result in results.result_values} == set(names)
     with pytest.raises(models.CreateTasksError) as error:
         client.create_tasks(job, [models.BatchTaskCreateOptions(id="taken", command_line="true")])
     assert error.value.failures[0].error.code == "TaskExists"

@@ -145,6 +145,8 @@ def _azure() -> list[str]:
         "serve",
         "--data-dir",
         str(settings.ZOOBATCH_EMULATOR_DIR),
+        "--container-runtime",
+        settings.ZOOBATCH_CONTAINER_RUNTIME,
         *flags,
     ]
 

@@ -22,8 +22,13 @@ class Found(Protocol):
 class Registry(Protocol):
     """What the registry offers here."""
 
-    username: str
-    password: str
+    @property
+    def username(self) -> str:
+        """The name of its own user."""
+
+    @property
+    def password(self) -> str:
+        """That user's password."""
 
     def is_own(self, server: str) -> bool:
         """Tell whether a login server means this registry."""
