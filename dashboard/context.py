@@ -19,7 +19,7 @@ PLACES = [
     ("pool_list", "Pools", "Pools", "server-2", ""),
     ("job_list", "Jobs", "Jobs", "stack-2", ""),
     ("job_new", "Submit job", "Submit", "rocket", ""),
-    ("operation_list", "Operations", "History", "history", "Operate"),
+    ("operation_list", "Operations", "Operations", "history", "Operate"),
 ]
 
 

@@ -75,12 +75,18 @@ def noun(value: int, words: str) -> str:
 
 def words(name: str) -> str:
     """Say a name of ours, such as `vm_sizes`, in words."""
-    return name.replace("_", " ").replace("-", " ").capitalize()
+    text = name.replace("_", " ").replace("-", " ").capitalize()
+    return re.sub(r"\b[Vv]m\b", "VM", text)
 
 
 def short_size(name: str) -> str:
     """Leave out the part that all names of VM sizes share."""
     return re.sub(r"(?i)^standard_", "", name)
+
+
+def node_name(text: str) -> str:
+    """Return a node's id with its middle left out: `tvmps_1f2e3d4c5b6a…0f9e8d_d`; short ids stay whole."""
+    return text if len(text) <= 28 else f"{text[:18]}…{text[-8:]}"
 
 
 def image_tail(name: str) -> str:

@@ -150,7 +150,7 @@ class PoolForm(PageForm, forms.ModelForm):
         self._narrow("registry", self.picker.registries, self.picker.registry)
         self._narrow("repository", self.picker.repositories, self.picker.repository)
         offered = VmImage.objects.for_account(account).alive().for_containers()
-        self._narrow("vm_image", offered, offered.filter(sku__contains="2204").first() or offered.first())
+        self._narrow("vm_image", offered, offered.first())
         self._narrow("size", VmSize.objects.offered(timezone.now().date()), None)
         self.fields["size"].required = self.fields["vm_image"].required = True
         self.fields["container_image"].required = False
@@ -162,8 +162,8 @@ class PoolForm(PageForm, forms.ModelForm):
         field = self.fields[name]
         assert isinstance(field, forms.ModelChoiceField)
         field.queryset = choices
-        if default is not None:
-            self.initial.setdefault(name, default.pk)
+        if default is not None and self.initial.get(name) is None:
+            self.initial[name] = default.pk
         if name != "size":
             field.empty_label = None
 

@@ -20,6 +20,8 @@ class Log {
     panel.addEventListener("click", (event) => this.click(event));
     this.lines.addEventListener("scroll", () => this.scrolled());
     this.search.addEventListener("input", () => this.mark());
+    /* Fonts that arrive and windows that are turned change what the end is. */
+    new ResizeObserver(() => this.follow(this.isFollowing)).observe(this.lines);
     this.begin();
   }
 

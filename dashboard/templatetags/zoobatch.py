@@ -19,6 +19,7 @@ from dashboard.words import (
     duration,
     image_tail,
     initials,
+    node_name,
     noun,
     roughly,
     short_size,
@@ -30,7 +31,19 @@ from jobs.models import Job
 from pools.models import Badge, Node, Pool
 
 register = template.Library()
-for function in (phases, clock, count, duration, image_tail, initials, noun, short_size, size, words):
+for function in (
+    phases,
+    clock,
+    count,
+    duration,
+    image_tail,
+    initials,
+    node_name,
+    noun,
+    short_size,
+    size,
+    words,
+):
     register.filter(function.__name__, function)
 
 # One icon per state family; a word in ICON_BY_WORD has its own.

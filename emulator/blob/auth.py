@@ -121,14 +121,14 @@ def _text(method: str, account: str, raw_path: str, asked: sas.Asked) -> str:
         lines[1 + _SIGNED_HEADERS.index("content-length")] = ""
     if "x-ms-date" in headers:
         lines[1 + _SIGNED_HEADERS.index("date")] = ""
-    names = sorted((name for name in headers if name.startswith("x-ms-")), key=_order)
+    names = sorted((name for name in headers if name.startswith("x-ms-")), key=header_order)
     lines += [f"{name}:{headers[name]}" for name in names]
     lines.append(f"/{account}{raw_path}")
     lines += [f"{name}:{value}" for name, value in sorted(asked.query.items())]
     return "\n".join(lines)
 
 
-def _order(name: str) -> tuple[list[tuple[bool, str]], list[bool]]:
+def header_order(name: str) -> tuple[list[tuple[bool, str]], list[bool]]:
     """Sort headers as the service does: hyphens count only between equal names, underscores come before digits."""
     letters = [(letter != "_", letter) for letter in name if letter != "-"]
     return letters, [letter == "-" for letter in name]

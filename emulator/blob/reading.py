@@ -8,7 +8,15 @@ from typing import IO
 
 from emulator.blob import xml
 from emulator.blob.errors import BlobError, bad_header, bad_query
-from emulator.blob.http import Answer, Call, byte_range, check_read, metadata_headers, version_headers
+from emulator.blob.http import (
+    Answer,
+    Call,
+    byte_range,
+    check_read,
+    http_date,
+    metadata_headers,
+    version_headers,
+)
 from emulator.blob.state import BlobState
 from emulator.blob.storage import Blob
 
@@ -27,7 +35,7 @@ def _headers(blob: Blob, call: Call) -> dict[str, str]:
     """Return what is told of a blob with its content and without it."""
     found = {
         **version_headers(blob),
-        "x-ms-creation-time": blob.created.strftime("%a, %d %b %Y %H:%M:%S GMT"),
+        "x-ms-creation-time": http_date(blob.created),
         **_ALWAYS,
         **{name: value for name, value in blob.facts.content.items() if value},
         **metadata_headers(blob.facts.metadata),

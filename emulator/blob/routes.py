@@ -9,7 +9,6 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from emulator.blob import auth, names, sas
@@ -26,7 +25,10 @@ SERVER = "Windows-Azure-Blob/1.0 Microsoft-HTTPAPI/2.0"
 
 def create_app(state: BlobState) -> Starlette:
     """Return the application that answers for the storage account."""
-    return Starlette(routes=[Mount("/", app=_Endpoint(state))])
+    app = Starlette()
+    # Not a route: the patterns of routes do not match names with line breaks.
+    app.router.default = _Endpoint(state)
+    return app
 
 
 @dataclass(frozen=True)

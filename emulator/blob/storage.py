@@ -75,6 +75,7 @@ class Storage:
         self._clock = clock
         self._facts = FactsTable(store)
         self._lock = threading.RLock()
+        root = root.absolute()  # nodes mount the folders, whatever their own working folder is
         staging = root / ".staging"
         self._account, self._incoming, self._trash = root / account, staging / "incoming", staging / "trash"
         self.blocks = Blocks(staging / "blocks")

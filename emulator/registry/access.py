@@ -71,14 +71,14 @@ def parse_scopes(texts: Iterable[str]) -> list[Need]:
 
 
 def grant(needs: Iterable[Need], *, reads_only: bool) -> tuple[Need, ...]:
-    """Return what is granted of the asked-for scopes: everything there is, or what reads images."""
+    """Return what is granted of the asked-for scopes: everything there is, or what only reads."""
     granted = []
     for need in needs:
         if need.type == "repository":
             known = READING if reads_only else REPOSITORY_ACTIONS
             actions = known if EVERY_ACTION in need.actions else _among(known, need.actions)
         else:
-            actions = need.actions if need == CATALOG and not reads_only else ()
+            actions = need.actions if need == CATALOG else ()
         if actions:
             granted.append(Need(need.type, need.name, actions))
     return tuple(granted)

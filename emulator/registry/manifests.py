@@ -90,7 +90,7 @@ def _check_shape(document: Mapping[str, Any], *, is_index: bool) -> None:
             raise _invalid("the index has no list of manifests")
         entries = document["manifests"]
     else:
-        layers = document.get("layers") or []
+        layers = [] if document.get("layers") is None else document["layers"]
         if not isinstance(layers, list):
             raise _invalid("the layers are no list")
         entries = [document.get("config"), *layers]

@@ -283,8 +283,11 @@ class VmImageQuerySet(ObservedQuerySet):
         return self.filter(account=account)
 
     def for_containers(self) -> Self:
-        """Keep images that can run containers."""
-        return self.filter(is_container_capable=True, os_type="linux")
+        """Keep images that can run containers, those first that Batch supports longest."""
+        longest = models.F("batch_support_end_of_life").desc(nulls_first=True)
+        return self.filter(is_container_capable=True, os_type="linux").order_by(
+            longest, "publisher", "offer", "-sku"
+        )
 
 
 class VmImage(SeenModel):

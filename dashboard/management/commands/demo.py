@@ -103,7 +103,7 @@ def _image(account: Account) -> Image | None:
 def _pool(account: Account) -> Pool:
     image = _wait(lambda: _image(account), "the image")
     offered = VmImage.objects.for_account(account).alive().for_containers()
-    vm_image = _wait(lambda: offered.filter(sku="2204").first() or offered.first(), "a node image")
+    vm_image = _wait(lambda: offered.first(), "a node image")
     return Pool(
         account=account,
         batch_id=POOL,
