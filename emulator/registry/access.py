@@ -1,6 +1,6 @@
 """What a request needs, what its bearer may do, and the challenge between the two."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from emulator.registry.errors import RegistryError
@@ -34,9 +34,22 @@ class Need:
 CATALOG = Need("registry", "catalog", (EVERY_ACTION,))
 
 
+ANY_CREDENTIAL = Need()
+
+
 def on_repository(name: str, *actions: str) -> Need:
     """Return the need for some actions on a repository."""
     return Need("repository", name, actions)
+
+
+def needs(*actions: str) -> Callable[[str], Need]:
+    """Return what gives the need for the actions on the repository that a path names."""
+    return lambda name: on_repository(name, *actions)
+
+
+def always(need: Need) -> Callable[[str], Need]:
+    """Return what gives one need, whatever the path names."""
+    return lambda _: need
 
 
 @dataclass(frozen=True)
@@ -61,19 +74,19 @@ class Access:
 
 def parse_scopes(texts: Iterable[str]) -> list[Need]:
     """Read the scopes of a token request: several parameters, each with several scopes; others are ignored."""
-    needs = []
+    found = []
     for scope in " ".join(texts).split():
         kind, _, rest = scope.partition(":")
         name, colon, actions = rest.rpartition(":")
         if colon and name and actions:
-            needs.append(Need(kind, name, tuple(dict.fromkeys(actions.split(",")))))
-    return needs
+            found.append(Need(kind, name, tuple(dict.fromkeys(actions.split(",")))))
+    return found
 
 
-def grant(needs: Iterable[Need], *, reads_only: bool) -> tuple[Need, ...]:
+def grant(asked: Iterable[Need], *, reads_only: bool) -> tuple[Need, ...]:
     """Return what is granted of the asked-for scopes: everything there is, or what only reads."""
     granted = []
-    for need in needs:
+    for need in asked:
         if need.type == "repository":
             known = READING if reads_only else REPOSITORY_ACTIONS
             actions = known if EVERY_ACTION in need.actions else _among(known, need.actions)

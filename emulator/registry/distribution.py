@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from starlette.responses import Response, StreamingResponse
 
 from emulator.registry import manifests, names
-from emulator.registry.access import CATALOG, Need, on_repository
+from emulator.registry.access import ANY_CREDENTIAL, CATALOG, always, needs
 from emulator.registry.blobs import Blob
 from emulator.registry.errors import RegistryError
 from emulator.registry.http import Operation, Request, json_response, link, page_of
@@ -19,26 +19,6 @@ if TYPE_CHECKING:
 CHUNK = 1 << 18
 BINARY = "application/octet-stream"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
-
-
-def _anyone(_: str) -> Need:
-    return Need()
-
-
-def _catalog(_: str) -> Need:
-    return CATALOG
-
-
-def _pull(name: str) -> Need:
-    return on_repository(name, "pull")
-
-
-def _push(name: str) -> Need:
-    return on_repository(name, "pull", "push")
-
-
-def _delete(name: str) -> Need:
-    return on_repository(name, "delete")
 
 
 def _ping(_state: "RegistryState", _request: Request) -> Response:
@@ -130,13 +110,13 @@ def _delete_blob(state: "RegistryState", request: Request) -> Response:
 
 _MANIFEST, _BLOB = "/v2/{name}/manifests/{reference}", "/v2/{name}/blobs/{digest}"
 OPERATIONS: Sequence[Operation] = (
-    Operation(("GET", "HEAD"), "/v2/", _anyone, _ping),
-    Operation(("GET",), "/v2/_catalog", _catalog, list_repositories),
-    Operation(("GET",), "/v2/{name}/tags/list", _pull, _list_tags),
-    Operation(("GET", "HEAD"), _MANIFEST, _pull, _get_manifest),
+    Operation(("GET", "HEAD"), "/v2/", always(ANY_CREDENTIAL), _ping),
+    Operation(("GET",), "/v2/_catalog", always(CATALOG), list_repositories),
+    Operation(("GET",), "/v2/{name}/tags/list", needs("pull"), _list_tags),
+    Operation(("GET", "HEAD"), _MANIFEST, needs("pull"), _get_manifest),
     # One byte more than a manifest may have, so that a larger one is refused as a manifest.
-    Operation(("PUT",), _MANIFEST, _push, _put_manifest, most_bytes=manifests.MOST_BYTES + 1),
-    Operation(("DELETE",), _MANIFEST, _delete, _delete_manifest),
-    Operation(("GET", "HEAD"), _BLOB, _pull, _get_blob),
-    Operation(("DELETE",), _BLOB, _delete, _delete_blob),
+    Operation(("PUT",), _MANIFEST, needs("pull", "push"), _put_manifest, most_bytes=manifests.MOST_BYTES + 1),
+    Operation(("DELETE",), _MANIFEST, needs("delete"), _delete_manifest),
+    Operation(("GET", "HEAD"), _BLOB, needs("pull"), _get_blob),
+    Operation(("DELETE",), _BLOB, needs("delete"), _delete_blob),
 )

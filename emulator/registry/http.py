@@ -33,7 +33,6 @@ class Request:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     content: bytes
-    host: str
     service: str
     access: Access
 

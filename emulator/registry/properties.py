@@ -8,7 +8,7 @@ import orjson
 from starlette.responses import Response
 
 from emulator.registry import names
-from emulator.registry.access import CATALOG, Need, on_repository
+from emulator.registry.access import CATALOG, always, needs
 from emulator.registry.catalog import LOCKS, attributes_of
 from emulator.registry.errors import RegistryError
 from emulator.registry.http import Operation, Request, json_response, link, page_of
@@ -17,22 +17,6 @@ if TYPE_CHECKING:
     from emulator.registry.state import RegistryState
 
 MOST_BYTES = 64 * 1024
-
-
-def _catalog(_: str) -> Need:
-    return CATALOG
-
-
-def _read(name: str) -> Need:
-    return on_repository(name, "metadata_read")
-
-
-def _write(name: str) -> Need:
-    return on_repository(name, "metadata_write")
-
-
-def _delete(name: str) -> Need:
-    return on_repository(name, "delete")
 
 
 def list_repositories(state: "RegistryState", request: Request) -> Response:
@@ -148,15 +132,17 @@ def _manifest(state: "RegistryState", row: sqlite3.Row) -> dict[str, Any]:
 _TAG, _MANIFEST = "/acr/v1/{name}/_tags/{tag}", "/acr/v1/{name}/_manifests/{digest}"
 # The order matters: the name of a repository may have slashes, so its own path comes last.
 OPERATIONS: Sequence[Operation] = (
-    Operation(("GET",), "/acr/v1/_catalog", _catalog, list_repositories),
-    Operation(("GET",), "/acr/v1/{name}/_tags", _read, _list_tags),
-    Operation(("GET",), _TAG, _read, _get_tag),
-    Operation(("PATCH",), _TAG, _write, _patch_tag, most_bytes=MOST_BYTES),
-    Operation(("DELETE",), _TAG, _delete, _delete_tag),
-    Operation(("GET",), "/acr/v1/{name}/_manifests", _read, _list_manifests),
-    Operation(("GET",), _MANIFEST, _read, _get_manifest),
-    Operation(("PATCH",), _MANIFEST, _write, _patch_manifest, most_bytes=MOST_BYTES),
-    Operation(("GET",), "/acr/v1/{name}", _read, _get_repository),
-    Operation(("PATCH",), "/acr/v1/{name}", _write, _patch_repository, most_bytes=MOST_BYTES),
-    Operation(("DELETE",), "/acr/v1/{name}", _delete, _delete_repository),
+    Operation(("GET",), "/acr/v1/_catalog", always(CATALOG), list_repositories),
+    Operation(("GET",), "/acr/v1/{name}/_tags", needs("metadata_read"), _list_tags),
+    Operation(("GET",), _TAG, needs("metadata_read"), _get_tag),
+    Operation(("PATCH",), _TAG, needs("metadata_write"), _patch_tag, most_bytes=MOST_BYTES),
+    Operation(("DELETE",), _TAG, needs("delete"), _delete_tag),
+    Operation(("GET",), "/acr/v1/{name}/_manifests", needs("metadata_read"), _list_manifests),
+    Operation(("GET",), _MANIFEST, needs("metadata_read"), _get_manifest),
+    Operation(("PATCH",), _MANIFEST, needs("metadata_write"), _patch_manifest, most_bytes=MOST_BYTES),
+    Operation(("GET",), "/acr/v1/{name}", needs("metadata_read"), _get_repository),
+    Operation(
+        ("PATCH",), "/acr/v1/{name}", needs("metadata_write"), _patch_repository, most_bytes=MOST_BYTES
+    ),
+    Operation(("DELETE",), "/acr/v1/{name}", needs("delete"), _delete_repository),
 )

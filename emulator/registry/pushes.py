@@ -10,7 +10,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from emulator.registry import names
-from emulator.registry.access import Need, on_repository
+from emulator.registry.access import needs, on_repository
 from emulator.registry.errors import RegistryError
 from emulator.registry.http import Operation, Request
 from emulator.registry.uploads import Upload
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
 BUFFER_BYTES = 1 << 20
 _CONTENT_RANGE = re.compile(r"(?:bytes )?(\d+)-\d+(?:/.*)?", re.ASCII)
-
-
-def _push(name: str) -> Need:
-    return on_repository(name, "pull", "push")
 
 
 async def _begin(state: "RegistryState", request: Request, http: HttpRequest) -> Response:
@@ -125,11 +121,12 @@ def _created(request: Request, digest: str) -> Response:
     return Response(status_code=201, headers={"Docker-Content-Digest": digest, "Location": location})
 
 
+_PUSH = needs("pull", "push")
 _UPLOAD = "/v2/{name}/blobs/uploads/{upload}"
 OPERATIONS: Sequence[Operation] = (
-    Operation(("POST",), "/v2/{name}/blobs/uploads/", _push, receiver=_begin),
-    Operation(("PATCH",), _UPLOAD, _push, receiver=_continue),
-    Operation(("PUT",), _UPLOAD, _push, receiver=_finish),
-    Operation(("GET",), _UPLOAD, _push, _show),
-    Operation(("DELETE",), _UPLOAD, _push, _cancel),
+    Operation(("POST",), "/v2/{name}/blobs/uploads/", _PUSH, receiver=_begin),
+    Operation(("PATCH",), _UPLOAD, _PUSH, receiver=_continue),
+    Operation(("PUT",), _UPLOAD, _PUSH, receiver=_finish),
+    Operation(("GET",), _UPLOAD, _PUSH, _show),
+    Operation(("DELETE",), _UPLOAD, _PUSH, _cancel),
 )

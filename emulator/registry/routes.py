@@ -84,7 +84,6 @@ class _Endpoint:
             query=dict(parse_qsl(http.scope["query_string"].decode("latin-1"), keep_blank_values=True)),
             headers=headers,
             content=b"",
-            host=host,
             service=self._state.service_of(host),
             access=authenticate(self._state, headers, need, host),
         )

@@ -100,12 +100,12 @@ class RegistryState:
             return identity.object_id(identity.client_id)
         return None
 
-    def access_token(self, subject: str, service: str, needs: list[Need]) -> str:
+    def access_token(self, subject: str, service: str, asked: list[Need]) -> str:
         """Return an access token for as much of the asked-for scopes as the subject may have."""
         is_anonymous = subject == ANONYMOUS
         if is_anonymous and not self.allows_anonymous_pull:
-            needs = []
-        return self.tokens.access(subject, service, grant(needs, reads_only=is_anonymous))
+            asked = []
+        return self.tokens.access(subject, service, grant(asked, reads_only=is_anonymous))
 
     def find(self, repository: str, reference: str) -> FoundImage | None:
         """Return the image that a tag or digest means, None if a node could not pull it."""

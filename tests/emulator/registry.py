@@ -11,9 +11,8 @@ import requests
 from azure.containerregistry import ContainerRegistryClient
 from azure.identity import ClientSecretCredential
 
-from emulator.registry.manifests import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from emulator.registry.manifests import OCI_MANIFEST
 
-__all__ = ["DOCKER_MANIFEST", "OCI_INDEX", "OCI_MANIFEST"]
 AUDIENCE = "https://containerregistry.azure.net"
 
 
@@ -144,6 +143,17 @@ def image_manifest(config: tuple[str, int], *layers: tuple[str, int]) -> dict[st
             for digest, size in layers
         ],
     }
+
+
+def push_raw(raw: Raw, repository: str, tag: str = "v1") -> tuple[str, dict[str, Any]]:
+    """Push a small image request by request and return its digest and its manifest."""
+    config, layer = json.dumps({"os": "linux"}).encode(), uuid.uuid4().bytes
+    manifest = image_manifest(
+        (raw.put_blob(repository, config), len(config)), (raw.put_blob(repository, layer), len(layer))
+    )
+    answer = raw.put_manifest(repository, tag, manifest)
+    assert answer.status_code == 201
+    return answer.headers["Docker-Content-Digest"], manifest
 
 
 def codes(response: requests.Response) -> list[str]:

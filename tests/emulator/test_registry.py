@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -11,20 +11,12 @@ import pytest
 from azure.containerregistry import (
     ArtifactManifestOrder,
     ArtifactTagOrder,
-    ArtifactTagProperties,
     ContainerRegistryClient,
 )
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 
-from tests.emulator.registry import (
-    DOCKER_MANIFEST,
-    OCI_INDEX,
-    OCI_MANIFEST,
-    connect,
-    digest_of,
-    fresh,
-    push_image,
-)
+from emulator.registry.manifests import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from tests.emulator.registry import connect, digest_of, fresh, push_image
 
 CHUNKED = 9 * 1024 * 1024
 
@@ -36,9 +28,10 @@ def client(emulator: dict[str, Any]) -> Iterator[ContainerRegistryClient]:
 
 
 def _code(error: pytest.ExceptionInfo[HttpResponseError]) -> str:
-    response = error.value.response
-    assert response is not None
-    return str(json.loads(response.text())["errors"][0]["code"])
+    response: Any = error.value.response
+    # Lists come in answers of the older kind; newer ones are not read before somebody asks for that.
+    content = response.read() if hasattr(response, "read") else response.body()
+    return str(json.loads(content)["errors"][0]["code"])
 
 
 def test_image_comes_back_as_it_was_pushed(client: ContainerRegistryClient) -> None:
@@ -201,7 +194,7 @@ def test_index_is_kept_with_its_platforms(client: ContainerRegistryClient) -> No
 def test_locked_image_cannot_be_deleted(client: ContainerRegistryClient, level: str, lock: str) -> None:
     repository = fresh()
     image = push_image(client, repository, "v1")
-    set_lock = {
+    set_lock: Callable[[bool], Any] = {
         "repository": lambda value: client.update_repository_properties(repository, **{lock: value}),
         "manifest": lambda value: client.update_manifest_properties(
             repository, image.digest, **{lock: value}
@@ -222,7 +215,7 @@ def test_locked_image_cannot_be_deleted(client: ContainerRegistryClient, level: 
 def test_locked_tag_cannot_move_and_other_tags_can(client: ContainerRegistryClient) -> None:
     repository = fresh()
     first = push_image(client, repository, "v1", "v2")
-    client.update_tag_properties(repository, "v1", ArtifactTagProperties(can_write=False))
+    client.update_tag_properties(repository, "v1", can_write=False)
     with pytest.raises(HttpResponseError) as error:
         push_image(client, repository, "v1")
     assert _code(error) == "REGISTRY_DISALLOWED_OPERATION"
@@ -284,7 +277,7 @@ def test_anonymous_client_gets_a_token_without_rights(
     with connect(emulator, is_anonymous=True) as nobody:
         with pytest.raises(ClientAuthenticationError) as error:
             nobody.get_manifest(repository, "v1")
-        assert error.value.response is not None
-        assert 'error="insufficient_scope"' in error.value.response.headers["WWW-Authenticate"]
+        response: Any = error.value.response
+        assert 'error="insufficient_scope"' in response.headers["WWW-Authenticate"]
         with pytest.raises(ClientAuthenticationError):
             list(nobody.list_repository_names())

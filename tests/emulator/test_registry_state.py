@@ -1,6 +1,7 @@
 """What nodes ask of the registry: which servers are meant, who may pull, and what an image is."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from emulator.identity.jwt import BadToken
 from emulator.identity.state import IdentityState
 from emulator.registry.access import ANONYMOUS, CATALOG, on_repository
 from emulator.registry.errors import RegistryError
+from emulator.registry.manifests import OCI_INDEX, OCI_MANIFEST
 from emulator.registry.state import TOKEN_USER, FoundImage, RegistryState
 from emulator.store import Store
-from tests.emulator.registry import OCI_INDEX, OCI_MANIFEST, digest_of, image_manifest
+from tests.emulator.registry import digest_of, image_manifest
 
 
 @pytest.fixture
@@ -30,8 +32,8 @@ def _state(folder: Path) -> RegistryState:
     return state
 
 
-def _blob(state: RegistryState, content: bytes) -> tuple[str, int]:
-    upload = state.uploads.begin("app")
+def _blob(state: RegistryState, content: bytes, repository: str = "app") -> tuple[str, int]:
+    upload = state.uploads.begin(repository)
     writer = state.uploads.writer(upload)
     writer.write(content)
     state.uploads.finish(writer.commit(), digest_of(content))
@@ -96,7 +98,7 @@ def test_found_image_has_its_configuration(state: RegistryState) -> None:
 def test_index_is_found_for_the_platform_of_nodes(state: RegistryState) -> None:
     platforms = ("arm64", "amd64", "s390x")
     configs = {name: {"os": "linux", "architecture": name} for name in platforms}
-    entries = [
+    entries: list[dict[str, Any]] = [
         {"digest": _image(state, name, config), "platform": config} for name, config in configs.items()
     ]
     entries.insert(0, {"digest": entries[0]["digest"], "platform": None})
@@ -199,3 +201,19 @@ def test_blob_deleted_under_a_manifest_comes_back_by_upload(state: RegistryState
     assert state.find("app", "v1") == FoundImage(digest, OCI_MANIFEST, {})
     _blob(state, b'{"os": "linux"}')
     assert state.find("app", "v1") == FoundImage(digest, OCI_MANIFEST, {"os": "linux"})
+
+
+def test_shared_blob_survives_those_who_delete_it_elsewhere(state: RegistryState) -> None:
+    content = b"shared by all"
+
+    def push_and_delete(repository: str) -> int:
+        whole = 0
+        for _ in range(15):
+            digest, _ = _blob(state, content, repository)
+            whole += state.blobs.get(repository, digest).path.read_bytes() == content
+            state.images.delete_blob(repository, digest)
+        return whole
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(push_and_delete, [f"app{number}" for number in range(4)])) == [15] * 4
+    assert not state.blobs.path(digest_of(content)).exists()

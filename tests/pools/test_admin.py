@@ -164,8 +164,7 @@ def test_people_see_the_accounts_they_have_a_role_in(
     assert "Euclid" not in html
     assert client.get(reverse("admin:pools_pool_change", args=[mine.pk])).status_code == 200
     assert client.get(reverse("admin:pools_pool_change", args=[theirs.pk])).status_code == 302
-    done = act(client, POOLS_PAGE, "delete_pools", theirs, confirmed="yes", reason="")
-    assert said(done) == []
+    act(client, POOLS_PAGE, "delete_pools", theirs, confirmed="yes", reason="")
     assert not Operation.objects.exists()
 
 
@@ -309,7 +308,7 @@ def test_a_storage_account_in_use_stays(signed_in: Client, account: Account) -> 
         storage=storage, container_name="training", relative_mount_path="training"
     )
     where = reverse("admin:pools_storageaccount_delete", args=[storage.pk])
-    assert "protected related objects" in signed_in.post(where, {"post": "yes"}).content.decode()
+    assert "Cannot delete storage account" in signed_in.post(where, {"post": "yes"}).content.decode()
     assert StorageAccount.objects.exists()
 
 

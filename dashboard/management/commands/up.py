@@ -119,7 +119,7 @@ class Command(BaseCommand):
 
 
 def _celery(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "celery", "-A", "dashboard", *arguments]
+    return [sys.executable, "-m", "celery", "--quiet", "-A", "dashboard", *arguments]
 
 
 def _worker() -> list[str]:
