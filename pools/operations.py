@@ -172,7 +172,8 @@ def resize_pool(
 def stop_resize(pool: Pool, *, actor: Actor, now: datetime | None = None, reason: str = "") -> Operation:
     """Ask to stop a resize where it is."""
     _require_living(pool, actor)
-    return _request("stop_resize", pool, actor=actor, now=now or timezone.now(), reason=reason)
+    with transaction.atomic():
+        return _request("stop_resize", pool, actor=actor, now=now or timezone.now(), reason=reason)
 
 
 def set_autoscale(

@@ -95,13 +95,18 @@ class WithImage(models.Model):
 
     def clean_fields(self, exclude: Any = None) -> None:
         """Resolve the image that was named, so that a wrong name is reported at its field."""
-        super().clean_fields(exclude=exclude)
-        if not self.container_image or "container_image" in (exclude or ()):
-            return
+        errors: dict[str, Any] = {}
         try:
-            self.image = find_image(getattr(self, "account_id", None), self.container_image)
+            super().clean_fields(exclude=exclude)
         except ValidationError as error:
-            raise ValidationError({"container_image": error}) from error
+            errors = dict(error.error_dict)
+        if self.container_image and "container_image" not in {*(exclude or ()), *errors}:
+            try:
+                self.image = find_image(getattr(self, "account_id", None), self.container_image)
+            except ValidationError as error:
+                errors["container_image"] = error
+        if errors:
+            raise ValidationError(errors)
 
     @property
     def asked_image(self) -> str:

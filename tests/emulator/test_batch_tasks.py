@@ -251,9 +251,10 @@ def test_collection_answers_for_each_task(client: BatchClient) -> None:
     tasks = [models.BatchTaskCreateOptions(id=name, command_line="true") for name in names]
     results = client.create_tasks(job, tasks)
     assert {result.task_id for result in results.result_values} == set(names)
-    with pytest.raises(models.CreateTasksError) as error:
-        client.create_tasks(job, [models.BatchTaskCreateOptions(id="taken", command_line="true")])
-    assert error.value.failures[0].error.code == "TaskExists"
+    (again,) = client.create_tasks(
+        job, [models.BatchTaskCreateOptions(id="taken", command_line="true")]
+    ).result_values
+    assert (again.status, again.error.code) == ("clienterror", "TaskExists")
     listed = [task.id for task in client.list_tasks(job, max_results=40)]
     assert listed == sorted([*names, "taken"])
 

@@ -221,10 +221,7 @@ def test_what_is_asked_for_or_observed_has_no_form(signed_in: Client, account: A
     )
     html = signed_in.get(change).content.decode()
     assert 'name="_save"' not in html
-    done = act(
-        signed_in, reverse(f"admin:pools_{model}_changelist"), "delete_selected", rows[model], post="yes"
-    )
-    assert "No action selected." in said(done)
+    act(signed_in, reverse(f"admin:pools_{model}_changelist"), "delete_selected", rows[model], post="yes")
     assert type(rows[model]).objects.filter(pk=key).exists()
 
 
