@@ -16,7 +16,7 @@ from activity.models import Operation
 from activity.revisions import bump
 from cloud.batch import BatchGateway
 from cloud.errors import CloudError
-from cloud.types import AlreadyOurs, Taken, TaskAddResult
+from cloud.types import AlreadyOurs, JobSnapshot, Taken, TaskAddResult
 from jobs.kinds import ACTIVE, TASKS
 from jobs.models import Job
 from jobs.recipes import JobPlan
@@ -136,16 +136,23 @@ def _reason(result: TaskAddResult) -> Exception:
     )
 
 
+def _find(job: Job, gateway: BatchGateway) -> JobSnapshot | None:
+    """Look a job up; None when it is gone, and when its id has become somebody else's."""
+    seen = gateway.get_job(job.batch_id)
+    return seen if seen and job.stands_for(seen.operation, seen.creation_time) else None
+
+
 def _terminate(operation: Operation, job: Job, gateway: BatchGateway) -> Mapping[str, Any]:
     steps.reached("job.terminate.ready")
-    was_active = gateway.terminate_job(job.batch_id, reason=operation.argument("reason", ""))
+    reason = operation.argument("reason", "")
+    was_active = _find(job, gateway) is not None and gateway.terminate_job(job.batch_id, reason=reason)
     steps.reached("job.terminate.done")
     return {"was_active": was_active}
 
 
 def _delete(operation: Operation, job: Job, gateway: BatchGateway) -> Mapping[str, Any]:
     steps.reached("job.delete.ready")
-    was_there = gateway.delete_job(job.batch_id)
+    was_there = _find(job, gateway) is not None and gateway.delete_job(job.batch_id)
     steps.reached("job.delete.done")
     return {"was_there": was_there}
 

@@ -16,6 +16,7 @@ from cloud.types import (
     AlreadyOurs,
     BlobMount,
     Elevation,
+    PoolSnapshot,
     PoolSpec,
     RegistryRef,
     StartTaskSpec,
@@ -128,16 +129,28 @@ def _resize(operation: Operation, pool: Pool, gateway: BatchGateway) -> Mapping[
     return {}
 
 
-def _postpone_unless_steady(pool: Pool, gateway: BatchGateway) -> None:
-    """Azure refuses a resize while another is going on; waiting for it is no fault."""
+def _find(pool: Pool, gateway: BatchGateway) -> PoolSnapshot | None:
+    """Look a pool up; None when it is gone, and when its id has become somebody else's."""
     seen = gateway.get_pool(pool.batch_id)
+    return seen if seen and pool.stands_for(seen.operation, seen.creation_time) else None
+
+
+def _needed(pool: Pool, gateway: BatchGateway) -> PoolSnapshot:
+    seen = _find(pool, gateway)
     if seen is None or seen.state == "deleting":
         raise ledger.Failed(f"Pool {pool.batch_id} no longer exists in Azure Batch.", "PoolNotFound")
+    return seen
+
+
+def _postpone_unless_steady(pool: Pool, gateway: BatchGateway) -> None:
+    """Azure refuses a resize while another is going on; waiting for it is no fault."""
+    seen = _needed(pool, gateway)
     if seen.allocation_state != "steady":
         raise ledger.Postponed(f"The pool is still {seen.allocation_state}.", seconds=5)
 
 
 def _stop_resize(operation: Operation, pool: Pool, gateway: BatchGateway) -> Mapping[str, Any]:
+    _needed(pool, gateway)
     gateway.stop_resize(pool.batch_id)
     return {}
 
@@ -150,13 +163,14 @@ def _set_autoscale(operation: Operation, pool: Pool, gateway: BatchGateway) -> M
 
 
 def _disable_autoscale(operation: Operation, pool: Pool, gateway: BatchGateway) -> Mapping[str, Any]:
+    _needed(pool, gateway)
     gateway.disable_autoscale(pool.batch_id)
     return {}
 
 
 def _delete(operation: Operation, pool: Pool, gateway: BatchGateway) -> Mapping[str, Any]:
     steps.reached("pool.delete.ready")
-    was_there = gateway.delete_pool(pool.batch_id)
+    was_there = _find(pool, gateway) is not None and gateway.delete_pool(pool.batch_id)
     steps.reached("pool.delete.done")
     return {"was_there": was_there}
 

@@ -5,11 +5,13 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 
 from activity.models import Account, Membership
+from tests.live import make_live_account
 from tests.worker import InlineWorker
 
 pytest_plugins = ["tests.emulator_fixture"] if importlib.util.find_spec("tests.emulator_fixture") else []
@@ -71,6 +73,13 @@ def account(db: None) -> Account:
         batch_account="zoobatch",
         batch_endpoint="https://127.0.0.1:9",
     )
+
+
+@pytest.fixture
+def live(db: None, emulator: dict[str, Any], settings: Any) -> Account:
+    """Return an account that may be changed and that the emulator answers for."""
+    settings.ZOOBATCH_CA_BUNDLE = emulator["ca"]
+    return make_live_account(emulator)
 
 
 @pytest.fixture

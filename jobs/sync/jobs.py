@@ -4,18 +4,20 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from activity import targets
+from activity.bulk import bulk_write
 from activity.models import Account
+from activity.revisions import bump
 from activity.targets import Counts
 from cloud.batch import BatchGateway
 from cloud.types import JobSnapshot
 from jobs.kinds import TASKS
 from jobs.models import Job, Task
 from pools.models import Pool
-from pools.sync.lifecycle import Found, apply_page, bury_missing
-from pools.sync.mirror import plain
+from pools.sync.lifecycle import Found, apply_page, bury_missing, shown
+from pools.sync.mirror import batches, plain
 
 from .schedule import pace_tasks
 
@@ -28,34 +30,37 @@ RECENT = timedelta(days=7)
 def pull_active_jobs(account: Account, gateway: BatchGateway, *, now: datetime) -> Counts:
     """List the unfinished jobs, and look up those that no longer are: finished or deleted meanwhile."""
     counts, listed = Counts(), set[str]()
-    before = list(_thought_unfinished(account))
+    thought_unfinished = _thought_unfinished(account)
+    before = shown(thought_unfinished, now=now)
+    expected = {*before.values(), *thought_unfinished.values_list("batch_id", flat=True)}
     for page in gateway.list_jobs(states=UNFINISHED):
         listed.update(seen.id.lower() for seen in page)
         counts += apply_jobs(account, page, now=now)
-    left = [batch_id for batch_id in before if batch_id.lower() not in listed]
+    left = [batch_id for batch_id in expected if batch_id.lower() not in listed]
     found = [job for batch_id in left if (job := gateway.get_job(batch_id))]
     counts += apply_jobs(account, found, now=now)
     there = listed | {job.id.lower() for job in found}
-    rows = Job.objects.for_account(account).filter(batch_id__in=left)
-    counts += bury_missing(Job, account, rows, there, topic="job", now=now)
+    counts += bury_missing(Job, account, before, there, topic="job", now=now)
+    link_pools(account, Job.objects.for_account(account).unfinished())
     return _settle(account, counts, now=now)
 
 
 def pull_all_jobs(account: Account, gateway: BatchGateway, *, now: datetime) -> Counts:
     """List every job, so that finished ones made elsewhere appear and deleted ones go."""
     counts, listed = Counts(), set[str]()
+    before = shown(Job.objects.for_account(account), now=now)
     for page in gateway.list_jobs():
         listed.update(seen.id.lower() for seen in page)
         counts += apply_jobs(account, page, now=now)
-    counts += bury_missing(Job, account, Job.objects.for_account(account), listed, topic="job", now=now)
+    counts += bury_missing(Job, account, before, listed, topic="job", now=now)
+    link_pools(account, Job.objects.for_account(account).alive())
     return _settle(account, counts, now=now)
 
 
 def _thought_unfinished(account: Account) -> Any:
-    """Ids of jobs that were unfinished when last seen, or that Azure accepted and has not shown yet."""
+    """Jobs that were unfinished when last seen, or that Azure accepted and has not shown yet."""
     unseen = Q(synced_hash="", confirmed_at__isnull=False)
-    rows = Job.objects.for_account(account).alive().filter(Q(state__in=UNFINISHED) | unseen)
-    return rows.values_list("batch_id", flat=True)
+    return Job.objects.for_account(account).alive().filter(Q(state__in=UNFINISHED) | unseen)
 
 
 def _settle(account: Account, counts: Counts, *, now: datetime) -> Counts:
@@ -96,6 +101,19 @@ def _pools_of(account: Account, page: Sequence[JobSnapshot]) -> dict[str, int]:
     ids = {job.pool_id.lower() for job in page if job.pool_id}
     rows = Pool.objects.for_account(account).alive().filter(batch_id_lower__in=ids)
     return dict(rows.values_list("batch_id_lower", "pk"))
+
+
+def link_pools(account: Account, rows: QuerySet) -> int:
+    """Give those of `rows` their pool that were listed before it was; return how many."""
+    lost = list(rows.filter(pool=None).exclude(pool_id_seen="").values_list("pk", "pool_id_seen"))
+    pools = dict(Pool.objects.for_account(account).alive().values_list("batch_id_lower", "pk")) if lost else {}
+    found = [(pk, pools[name.lower()]) for pk, name in lost if name.lower() in pools]
+    for batch in batches(found):
+        with bulk_write():
+            for pk, pool in batch:
+                Job.objects.filter(pk=pk).update(pool_id=pool)
+            bump(account, "jobs", "pools")
+    return len(found)
 
 
 def _is_long_over(job: JobSnapshot, now: datetime) -> bool:

@@ -77,6 +77,13 @@ class Lifecycle(SeenModel):
         """Whether an object bearing this mark in Azure is the one this row asked for."""
         return self.operation is not None and operation == str(self.operation)
 
+    def stands_for(self, operation: str | None, creation_time: datetime | None) -> bool:
+        """Whether an object in Azure is what this row is about, and not another one of the same id."""
+        known = getattr(self, "creation_time", None)
+        if self.was_seen and known and creation_time:
+            return bool(known == creation_time)
+        return self.was_seen or self.owns(operation)
+
     def mark_deleted(self, now: datetime) -> None:
         """Set the end on this instance; saving is the caller's."""
         self.deleted_at = self.deleted_at or now

@@ -126,21 +126,30 @@ def _new(model: Model, account: Account, found: Found, *, now: datetime) -> Any:
     )
 
 
+def shown(rows: models.QuerySet, *, now: datetime) -> dict[int, str]:
+    """Return numbers and ids of those of `rows` that a full listing has to have, unless they are gone.
+
+    To be asked before the listing is read: what appears meanwhile may be missing from it.
+    """
+    fresh = models.Q(confirmed_at=None) | models.Q(confirmed_at__gt=now - LISTING_LAG)
+    known = rows.filter(deleted_at=None).exclude(fresh, synced_hash="")
+    return dict(known.values_list("pk", "batch_id"))
+
+
 def bury_missing(
     model: Model,
     account: Account,
-    rows: models.QuerySet,
+    known: Mapping[int, str],
     listed: set[str],
     *,
     topic: str,
     now: datetime,
 ) -> Counts:
-    """Mark those of `rows` as deleted that Azure has shown or confirmed and a full listing does not have."""
-    fresh = models.Q(confirmed_at=None) | models.Q(confirmed_at__gt=now - LISTING_LAG)
-    known = rows.filter(deleted_at=None).exclude(fresh, synced_hash="").values_list("pk", "batch_id")
-    gone = [(pk, batch_id) for pk, batch_id in known if batch_id.lower() not in listed]
+    """Mark those as deleted that were `shown` before a full listing which does not have them."""
+    gone = [(pk, batch_id) for pk, batch_id in known.items() if batch_id.lower() not in listed]
     for batch in batches(gone):
         with bulk_write():
-            model._default_manager.filter(pk__in=[pk for pk, _ in batch]).update(deleted_at=now)
+            living = model._default_manager.filter(pk__in=[pk for pk, _ in batch], deleted_at=None)
+            living.update(deleted_at=now)
             bump(account, f"{topic}s", *(f"{topic}:{batch_id}" for _, batch_id in batch))
     return Counts(vanished=len(gone))

@@ -9,7 +9,7 @@ from cloud.batch import BatchGateway
 from cloud.types import PoolSnapshot
 from pools.models import Node, Pool
 
-from .lifecycle import Found, apply_page, bury_missing
+from .lifecycle import Found, apply_page, bury_missing, shown
 from .mirror import plain
 from .schedule import pace_nodes
 
@@ -17,10 +17,11 @@ from .schedule import pace_nodes
 def pull_pools(account: Account, gateway: BatchGateway, *, now: datetime) -> Counts:
     """List an account's pools and make its rows equal to them."""
     counts, listed = Counts(), set[str]()
+    before = shown(Pool.objects.for_account(account), now=now)
     for page in gateway.list_pools():
         listed.update(seen.id.lower() for seen in page)
         counts += apply_pools(account, page, now=now)
-    counts += bury_missing(Pool, account, Pool.objects.for_account(account), listed, topic="pool", now=now)
+    counts += bury_missing(Pool, account, before, listed, topic="pool", now=now)
     if not counts.is_quiet:
         Node.objects.alive().filter(pool__account=account).exclude(pool__deleted_at=None).update(
             deleted_at=now
