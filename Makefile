@@ -58,6 +58,10 @@ bench: $(STAMPS)/python $(STAMPS)/assets ## measure; prints ratios within one ru
 soak: $(STAMPS)/python $(STAMPS)/assets ## what takes longer than CI allows
 	$(BIN)/python -m tests.soak
 
+screenshots: $(STAMPS)/python ## picture every page of a running demo: make screenshots PASSWORD=… [URL=…] [FOLDER=…]
+	@test -n "$(PASSWORD)" || { echo "PASSWORD is needed: the one that make run has printed" >&2; exit 1; }
+	$(BIN)/python -m tests.screenshots "$(PASSWORD)" $(if $(URL),--url "$(URL)") $(if $(FOLDER),--folder "$(FOLDER)")
+
 lock: $(STAMPS)/python ## pin the dependencies anew: names, versions and hashes only
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade --quiet -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -c requirements.lock -o requirements-dev.lock

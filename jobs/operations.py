@@ -77,6 +77,8 @@ def _field_errors(job: Job) -> dict[str, Any]:
         errors = dict(error.error_dict)
     if job.revision_id is None:
         errors.setdefault("revision", "Choose a definition.")
+    elif job.revision is not None and not job.revision.definition.is_active:
+        errors.setdefault("revision", f"{job.revision.definition} is not offered any more.")
     if job.pool is None:
         errors.setdefault("pool", "Choose a pool.")
     elif job.pool.is_deleted or job.pool.deletion_asked_at:

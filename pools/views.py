@@ -102,7 +102,8 @@ def _form_context(form: PoolForm, rows: MountRows) -> dict[str, Any]:
 
 def _summary(form: PoolForm, rows: MountRows) -> dict[str, Any]:
     """Say what a form asks for; the JSON is there once the form is valid."""
-    is_complete = form.is_bound and form.is_valid() and rows.is_valid()
+    # Both are validated, whatever the other says: a row's values are there only after that.
+    is_complete = form.is_bound and all([form.is_valid(), rows.is_valid()])
     body = pool_json(form.instance, rows.mounts) if is_complete else None
     return {
         "draft": form.instance if form.is_bound else None,

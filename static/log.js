@@ -22,6 +22,8 @@ class Log {
     this.search.addEventListener("input", () => this.mark());
     /* Fonts that arrive and windows that are turned change what the end is. */
     new ResizeObserver(() => this.follow(this.isFollowing)).observe(this.lines);
+    /* So does the panel's coming into view, since rows out of sight have a guessed height. */
+    new IntersectionObserver(() => this.follow(this.isFollowing), { threshold: [0, 0.1, 0.5, 1] }).observe(this.lines);
     this.begin();
   }
 
@@ -29,6 +31,7 @@ class Log {
   begin() {
     clearTimeout(this.timer);
     this.offset = 0;
+    this.top = 0;
     this.attempt = null;
     this.number = 0;
     this.pending = "";
@@ -104,7 +107,19 @@ class Log {
     }
     this.lines.append(fresh);
     this.mark();
-    if (this.isFollowing) this.lines.scrollTop = this.lines.scrollHeight;
+    if (this.isFollowing) this.toEnd();
+  }
+
+  get isAtEnd() {
+    return this.lines.scrollHeight - this.lines.scrollTop - this.lines.clientHeight < 24;
+  }
+
+  /* Rows get their real height only once they are shown, so the end moves while it is reached. */
+  toEnd(frames = 12) {
+    this.lines.scrollTop = this.lines.scrollHeight;
+    requestAnimationFrame(() => {
+      if (frames && this.isFollowing) this.toEnd(frames - 1);
+    });
   }
 
   row(parent) {
@@ -131,6 +146,8 @@ class Log {
 
   mark() {
     const wanted = this.search.value.toLowerCase();
+    if (!wanted && !this.isMarked) return;
+    this.isMarked = wanted !== "";
     let found = 0;
     for (const row of this.lines.children) {
       const isHit = wanted !== "" && row.textContent.toLowerCase().includes(wanted);
@@ -154,14 +171,16 @@ class Log {
   }
 
   scrolled() {
-    const isAtEnd = this.lines.scrollHeight - this.lines.scrollTop - this.lines.clientHeight < 24;
-    if (isAtEnd !== this.isFollowing && !isAtEnd) this.follow(false);
+    /* Only somebody who scrolls up stops following; new lines below do not. */
+    const isUpwards = this.lines.scrollTop < this.top - 4;
+    this.top = this.lines.scrollTop;
+    if (this.isFollowing && isUpwards && !this.isAtEnd) this.follow(false);
   }
 
   follow(isFollowing) {
     this.isFollowing = isFollowing;
     this.followButton.setAttribute("aria-pressed", String(isFollowing));
-    if (isFollowing) this.lines.scrollTop = this.lines.scrollHeight;
+    if (isFollowing) this.toEnd();
   }
 
   click(event) {

@@ -106,7 +106,9 @@ def _pools_of(account: Account, page: Sequence[JobSnapshot]) -> dict[str, int]:
 def link_pools(account: Account, rows: QuerySet) -> int:
     """Give those of `rows` their pool that were listed before it was; return how many."""
     lost = list(rows.filter(pool=None).exclude(pool_id_seen="").values_list("pk", "pool_id_seen"))
-    pools = dict(Pool.objects.for_account(account).alive().values_list("batch_id_lower", "pk")) if lost else {}
+    pools = (
+        dict(Pool.objects.for_account(account).alive().values_list("batch_id_lower", "pk")) if lost else {}
+    )
     found = [(pk, pools[name.lower()]) for pk, name in lost if name.lower() in pools]
     for batch in batches(found):
         with bulk_write():

@@ -389,3 +389,14 @@ def test_shipped_definitions_are_installed_once_and_an_edited_one_stays(admin: U
     mine.refresh_from_db()
     assert mine.current == edited
     assert mine.revisions.get(number=3).spec == definitions.load("gpu-check")
+
+
+def test_definition_that_is_no_longer_offered_is_refused(account: Account, submitter: User) -> None:
+    operations.install_definitions()
+    definition = JobDefinition.objects.get(slug="gpu-check")
+    definition.is_active = False
+    definition.save()
+    job = Job(account=account, revision=definition.current, pool=make_pool(account))
+    with pytest.raises(ValidationError) as error:
+        operations.create_job(job, actor=submitter)
+    assert "not offered any more" in error.value.message_dict["revision"][0]

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from azure.batch import BatchClient
+from azure.batch import BatchClient, models
 from django.utils import timezone
 
 from activity import ledger
@@ -273,8 +273,6 @@ def test_a_job_that_was_made_anew_elsewhere_is_not_ended_for_the_old_one(
 
 def make_job_named(client: BatchClient, name: str, pool: str) -> dict[str, Any]:
     """Let somebody else make a job of this id, and return it as it is then."""
-    from azure.batch import models
-
     client.create_job(models.BatchJobCreateOptions(id=name, pool_info=models.BatchPoolInfo(pool_id=pool)))
     found: dict[str, Any] = client.get_job(name).as_dict()
     return found
@@ -325,9 +323,7 @@ def test_a_submission_cancelled_before_it_began_is_noticed(
     assert not listed(client, job)
 
 
-def test_a_job_is_terminated_with_its_reason(
-    pool: Pool, client: BatchClient, worker: InlineWorker
-) -> None:
+def test_a_job_is_terminated_with_its_reason(pool: Pool, client: BatchClient, worker: InlineWorker) -> None:
     job = ask(pool)
     worker.run_operations()
     operations.terminate_job(job, actor=None, reason="EnoughOfIt")

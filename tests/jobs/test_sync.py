@@ -171,7 +171,10 @@ def test_tasks_are_written_with_every_column_and_again_only_when_changed(account
     job = make_job(account, tasks_total=None, tasks_active=0)
     failure = AzureError(code="FailureExitCode", message="It exited.", category="usererror")
     failed = replace(
-        done("2", "failure"), failure_info=failure, node_id="tvmps_1_d", max_wall_clock_time=timedelta(hours=2)
+        done("2", "failure"),
+        failure_info=failure,
+        node_id="tvmps_1_d",
+        max_wall_clock_time=timedelta(hours=2),
     )
     listed = [task_seen("1", image_name="zoo.azurecr.io/pytorch:1"), failed]
     look(job, *listed)
@@ -189,8 +192,16 @@ def test_tasks_are_written_with_every_column_and_again_only_when_changed(account
 def test_counts_equal_what_is_listed(account: Account) -> None:
     job = make_job(account, tasks_asked=6, tasks_total=None, tasks_active=0)
     states = ["active", "preparing", "running", "running"]
-    job = look(job, *(task_seen(str(n), state) for n, state in enumerate(states)), done("8"), done("9", "failure"))
-    counted = (job.tasks_active, job.tasks_preparing, job.tasks_running, job.tasks_succeeded, job.tasks_failed)
+    job = look(
+        job, *(task_seen(str(n), state) for n, state in enumerate(states)), done("8"), done("9", "failure")
+    )
+    counted = (
+        job.tasks_active,
+        job.tasks_preparing,
+        job.tasks_running,
+        job.tasks_succeeded,
+        job.tasks_failed,
+    )
     assert counted == (1, 1, 2, 1, 1)
     assert (job.tasks_total, job.total, job.done) == (6, 6, 2)
     assert job.badge.word == "Running"
@@ -362,13 +373,16 @@ class AnySequence(TestCase):
             living = dict(Task.objects.alive().filter(job=job).values_list("batch_id", "synced_hash"))
             assert living == {task.id: task.content_hash() for task in page}
             wanted = Counter(result if state == "completed" else state for state, result in listing.values())
-            assert Counter(
-                active=job.tasks_active,
-                preparing=job.tasks_preparing,
-                running=job.tasks_running,
-                success=job.tasks_succeeded,
-                failure=job.tasks_failed,
-            ) == wanted
+            assert (
+                Counter(
+                    active=job.tasks_active,
+                    preparing=job.tasks_preparing,
+                    running=job.tasks_running,
+                    success=job.tasks_succeeded,
+                    failure=job.tasks_failed,
+                )
+                == wanted
+            )
             assert job.tasks_total == len(page)
 
 

@@ -289,6 +289,14 @@ def test_the_summary_shows_the_exact_request_and_warns(
     unfinished = client.post("/zoobot/pools/new/summary/", {**given, "batch_id": ""}, headers=PART)
     assert unfinished.status_code == 200
     assert "&quot;vmSize&quot;" not in unfinished.content.decode()
+    mounted = {
+        "mounts": "1",
+        "mount-0-storage": make_storage(account).pk,
+        "mount-0-container_name": "training",
+    }
+    mounted |= {"mount-0-relative_mount_path": "training"}
+    unfinished = client.post("/zoobot/pools/new/summary/", {**given, **mounted, "batch_id": ""}, headers=PART)
+    assert "<dt>Mounts</dt><dd>training</dd>" in unfinished.content.decode()
 
 
 def test_an_observed_account_refuses_and_says_why(
