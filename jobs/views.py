@@ -200,6 +200,9 @@ def _job_interval(job: Job, *, has_operation: bool) -> str:
 def job_terminate(request: AccountRequest, batch_id: str) -> HttpResponse:
     """Ask for a job's end; its files stay."""
     job = find_job(request, batch_id)
+    if request.method != "POST" and (job.is_finished or job.is_deleted):
+        messages.info(request, f"{job.name} has ended already.")
+        return redirect("job_detail", request.account.slug, job.batch_id)
     form = ReasonForm(posted(request))
     if request.method == "POST" and form.is_valid():
         reason = form.cleaned_data["reason"]

@@ -32,6 +32,7 @@ from pools.filters import PoolFilter
 from pools.forms import SCALING_CHOICES, AutoscaleForm, MountRows, PoolForm, ResizeForm
 from pools.models import Node, Pool
 from pools.preview import pool_json
+from pools.scaling import pending_tasks_formula
 
 NODES_SHOWN = 200
 form_page = require_http_methods(["GET", "HEAD", "POST"])
@@ -191,7 +192,8 @@ def pool_resize(request: AccountRequest, batch_id: str) -> HttpResponse:
 def pool_autoscale(request: AccountRequest, batch_id: str) -> HttpResponse:
     """Ask for a formula that sets the number of nodes."""
     pool = find_pool(request, batch_id)
-    initial = {"formula": pool.auto_scale_formula or pool.formula, "minutes": pool.evaluation_minutes}
+    formula = pool.auto_scale_formula or pool.formula or pending_tasks_formula(max(pool.target_nodes, 1))
+    initial = {"formula": formula, "minutes": pool.evaluation_minutes}
     form = AutoscaleForm(posted(request), initial=initial)
     if request.method == "POST" and form.is_valid():
         wish = f"Autoscale of {pool}"

@@ -68,7 +68,7 @@ def _paths(page: Page) -> Iterator[tuple[str, str]]:
         yield "job", job
         yield "job-results", f"{job}results/"
         yield "job-files", f"{job}tasks/1/files/"
-        yield "job-terminate", f"{job}terminate/"
+        yield "job-delete", f"{job}delete/"
     yield "operations", f"{base}operations/"
     for operation in _first(page, f"{base}operations/", r"/operations/[0-9a-f-]{36}/$"):
         yield "operation", operation

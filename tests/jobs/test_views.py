@@ -322,3 +322,12 @@ def test_a_silent_azure_is_said_and_stops_nothing(client: Client, viewer: User, 
     assert "CredentialUnavailable" in listing.content.decode()
     assert client.get("/zoobot/jobs/j/tasks/t/files/stdout.txt").status_code == 503
     assert client.get("/zoobot/jobs/j/").status_code == 200
+
+
+def test_nothing_is_asked_about_a_job_that_has_ended(client: Client, operator: User, account: Account) -> None:
+    """The page of its end leads back and says so."""
+    job = make_finished_job(account)
+    client.force_login(operator)
+    response = client.get(f"/zoobot/jobs/{job.batch_id}/terminate/", follow=True)
+    assert response.redirect_chain == [(f"/zoobot/jobs/{job.batch_id}/", 302)]
+    assert "has ended already" in response.content.decode()
