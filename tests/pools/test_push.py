@@ -13,7 +13,7 @@ from activity.models import Account, Operation
 from cloud.types import OPERATION_KEY
 from pools import operations, push, sync
 from pools.models import Node, Pool
-from tests.emulator.batch import connect, fresh, machine, make_pool, wait
+from tests.emulator.batch import connect, fresh, machine, make_job, make_pool, make_task, wait
 from tests.make import gpu_size, make_vm_image
 from tests.stops import crash_at
 from tests.worker import InlineWorker
@@ -251,8 +251,18 @@ def test_a_pool_grows_shrinks_and_its_nodes_are_seen(
     assert not Node.objects.alive().filter(pool=pool).exists()
 
 
-def test_a_resize_waits_for_the_one_before_it(live: Account, worker: InlineWorker) -> None:
-    pool = ask(live, dedicated_nodes=2)
+def test_a_resize_waits_for_the_one_before_it(
+    live: Account, client: BatchClient, worker: InlineWorker
+) -> None:
+    pool = ask(live, dedicated_nodes=1)
+    worker.run_operations()
+    wait(lambda: [node.state for node in client.list_nodes(pool.batch_id)] == ["idle"])
+    job = make_job(client, pool.batch_id)
+    task = make_task(client, job, "sleep 3")
+    wait(lambda: client.get_task(job, task).state == "running")
+    # It lasts as long as the task does.
+    operations.resize_pool(pool, dedicated=0, low_priority=0, deallocation="taskcompletion", actor=None)
+    settle_all(worker)
     operations.resize_pool(pool, dedicated=1, low_priority=0, actor=None)
     worker.run_operations()
     assert (latest().state, latest().error_code) == (State.PENDING, "Postponed")
