@@ -36,7 +36,7 @@ test: $(STAMPS)/python $(STAMPS)/assets ## run the tests that need no browser
 	$(BIN)/python -m pytest -m "not browser" -n 2 --dist loadgroup $(ARGS)
 
 e2e: $(STAMPS)/python $(STAMPS)/assets ## run the browser tests in Debian's Chromium
-	$(BIN)/python -m pytest -m browser $(ARGS)
+	$(BIN)/python -m pytest -m browser -n 2 --dist loadfile $(ARGS)
 
 lint: $(STAMPS)/python ## style, format, missing migrations
 	$(BIN)/ruff check .
