@@ -46,6 +46,9 @@ def translate(error: AzureError, service: Service, endpoint: str) -> CloudError:
     response = getattr(error, "response", None)
     if response is not None and isinstance(error, HttpResponseError):
         return _answered(error, response, service)
+    # azure-identity calls an authority that does not answer a failed authentication; it is an outage like others.
+    if any(isinstance(cause, (ServiceRequestError, ServiceResponseError)) for cause in _causes(error)):
+        return _unanswered(error, service, endpoint)
     if isinstance(error, ClientAuthenticationError):
         facts = Facts(code=type(error).__name__, message=_first_line(error))
         return _build(facts, "authentication", service)

@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 
 from activity.forms import PageForm
 from jobs.models import Job, JobDefinition
+from jobs.models.job import FAILED
 
 STATES = [
     ("running", "running"),
@@ -56,7 +57,7 @@ class JobFilter(django_filters.FilterSet):
             "running": Q(state="active", tasks_running__gt=0),
             "waiting": is_open & Q(tasks_running=0),
             "completed": Q(state="completed"),
-            "failed": Q(tasks_failed__gt=0) | Q(preparations_failed__gt=0) | ~Q(problem=""),
+            "failed": FAILED,
             "deleted": Q(deleted_at__isnull=False),
         }
         return queryset.filter(conditions[value])

@@ -59,7 +59,8 @@ def columns_under(model: type[models.Model], heading: str) -> set[str]:
         for number, line in enumerate(source.splitlines(), start=1)
         if line.strip().startswith((ASKED, SHOWN))
     ]
-    columns = {field.name for field in model._meta.fields}
+    # What the database works out by itself is nobody's to write.
+    columns = {field.name for field in model._meta.fields if not field.generated}
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):

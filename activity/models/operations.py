@@ -91,6 +91,7 @@ class Operation(models.Model):
         ordering = ["-pk"]
         indexes = [
             models.Index(fields=["account", "-id"], name="operation_newest"),
+            models.Index(fields=["account", "state"], name="operation_state"),
             models.Index(fields=["account", "kind", "subject", "-id"], name="operation_of_subject"),
             models.Index(fields=["due_at"], condition=Q(state="pending"), name="operation_due"),
             models.Index(fields=["lease_until"], condition=Q(state="running"), name="operation_leased"),

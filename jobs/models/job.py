@@ -35,6 +35,14 @@ def new_job_id() -> str:
     return str(uuid.uuid4())
 
 
+UNSETTLED = models.Q(deleted_at=None) & (
+    models.Q(synced_hash="", problem="")
+    | models.Q(deletion_asked_at__isnull=False)
+    | models.Q(state__in=("active", *CHANGING))
+)
+FAILED = models.Q(tasks_failed__gt=0) | models.Q(preparations_failed__gt=0) | ~models.Q(problem="")
+
+
 class JobQuerySet(ObservedQuerySet):
     """Jobs as pages ask for them."""
 
@@ -44,11 +52,7 @@ class JobQuerySet(ObservedQuerySet):
 
     def unsettled(self) -> Self:
         """Keep jobs in which something is still going to change by itself."""
-        return self.alive().filter(
-            models.Q(synced_hash="", problem="")
-            | models.Q(deletion_asked_at__isnull=False)
-            | models.Q(state__in=("active", *CHANGING))
-        )
+        return self.filter(is_unsettled=True)
 
     def unfinished(self) -> Self:
         """Keep jobs whose tasks Azure may still change, or whose last look is still to be taken."""
@@ -141,6 +145,12 @@ class Job(WithImage, Lifecycle):
     preparations_running = models.PositiveIntegerField(default=0, editable=False)
     preparations_failed = models.PositiveIntegerField(default=0, editable=False)  # out of retries
     has_final_tasks = models.BooleanField(default=False, editable=False)  # nothing is left to look at
+    # Worked out by the database, so that pages ask an index and not every job whether anything is going on.
+    is_unsettled = models.GeneratedField(
+        expression=models.Case(models.When(UNSETTLED, then=True), default=False),
+        output_field=models.BooleanField(),
+        db_persist=True,
+    )
 
     objects = JobQuerySet.as_manager()
 
@@ -157,7 +167,17 @@ class Job(WithImage, Lifecycle):
         ]
         indexes = [
             models.Index(fields=["account", "batch_id_lower"], name="job_prefix", opclasses=PREFIX_CLASSES),
-            models.Index(fields=["account", "deleted_at", "-created_at", "-id"], name="job_newest"),
+            models.Index(
+                fields=["account", "-created_at", "-id"],
+                condition=models.Q(deleted_at=None),
+                name="job_newest",
+            ),
+            models.Index(
+                fields=["account", "-created_at", "-id"],
+                condition=models.Q(deleted_at=None) & FAILED,
+                name="job_failed",
+            ),
+            models.Index(fields=["account", "is_unsettled"], name="job_unsettled"),
             models.Index(fields=["account", "deleted_at", "state"], name="job_state"),
             models.Index(fields=["account", "deleted_at", "has_final_tasks"], name="job_unfinished"),
         ]

@@ -25,6 +25,15 @@ CHANGING = ("resizing", "stopping")
 """Allocation states that pass by themselves."""
 
 
+UNSETTLED = models.Q(deleted_at=None) & (
+    models.Q(synced_hash="", problem="")
+    | models.Q(deletion_asked_at__isnull=False)
+    | models.Q(state="deleting")
+    | models.Q(allocation_state__in=CHANGING)
+    | models.Q(nodes_changing__gt=0)
+)
+
+
 class PoolQuerySet(ObservedQuerySet):
     """Pools as pages ask for them."""
 
@@ -34,13 +43,7 @@ class PoolQuerySet(ObservedQuerySet):
 
     def unsettled(self) -> Self:
         """Keep pools in which something is still going to change by itself."""
-        return self.alive().filter(
-            models.Q(synced_hash="", problem="")
-            | models.Q(deletion_asked_at__isnull=False)
-            | models.Q(state="deleting")
-            | models.Q(allocation_state__in=CHANGING)
-            | models.Q(nodes_changing__gt=0)
-        )
+        return self.filter(is_unsettled=True)
 
     def starting_with(self, prefix: str) -> Self:
         """Keep pools whose id starts so, whatever the case."""
@@ -141,6 +144,12 @@ class Pool(WithImage, Lifecycle):
     node_counts = models.JSONField(default=dict, editable=False)  # nodes by state
     nodes_changing = models.PositiveIntegerField(default=0, editable=False)
     running_tasks_count = models.PositiveIntegerField(default=0, editable=False)
+    # Worked out by the database, so that pages ask an index and not every pool whether anything is going on.
+    is_unsettled = models.GeneratedField(
+        expression=models.Case(models.When(UNSETTLED, then=True), default=False),
+        output_field=models.BooleanField(),
+        db_persist=True,
+    )
 
     objects = PoolQuerySet.as_manager()
 
@@ -161,7 +170,13 @@ class Pool(WithImage, Lifecycle):
         ]
         indexes = [
             models.Index(fields=["account", "batch_id_lower"], name="pool_prefix", opclasses=PREFIX_CLASSES),
+            models.Index(
+                fields=["account", "batch_id_lower", "id"],
+                condition=models.Q(deleted_at=None),
+                name="pool_order",
+            ),
             models.Index(fields=["account", "deleted_at", "allocation_state"], name="pool_state"),
+            models.Index(fields=["account", "is_unsettled"], name="pool_unsettled"),
             models.Index(fields=["account", "-created_at"], name="pool_newest"),
         ]
 

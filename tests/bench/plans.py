@@ -75,22 +75,28 @@ def _postgresql(query: Query) -> Plan:
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query.sql}", query.params)
         found = cursor.fetchone()[0]
     steps = list(_steps((json.loads(found) if isinstance(found, str) else found)[0]["Plan"]))
-    indexes = tuple(step["Index Name"] for step in steps if "Index Name" in step)
-    scanned = tuple(step["Relation Name"] for step in steps if _is_scan(step))
-    return Plan(indexes, scanned, any("Sort" in step["Node Type"] for step in steps))
+    indexes = tuple(step["Index Name"] for _, step in steps if "Index Name" in step)
+    scanned = tuple(step["Relation Name"] for above, step in steps if _is_scan(above, step))
+    return Plan(indexes, scanned, any("Sort" in step["Node Type"] for _, step in steps))
 
 
-def _steps(step: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield step
+def _steps(step: dict[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each step of a plan with the kind of the one that it hands its rows to."""
+    yield above, step
     for child in step.get("Plans", ()):
-        yield from _steps(child)
+        yield from _steps(child, step["Node Type"])
 
 
-def _is_scan(step: dict[str, Any]) -> bool:
-    """Whether a big table was read for the few rows of it that were wanted.
+def _is_scan(above: str, step: dict[str, Any]) -> bool:
+    """Whether a big table was read from end to end for the few rows of it that were wanted.
 
-    One that is read until a LIMIT is reached, every row of it wanted, is as good as an index.
+    One that is read until a LIMIT is reached, nearly every row of it wanted, is as good as an index.
     """
     if not step["Node Type"].endswith("Seq Scan") or step["Relation Name"] not in BIG:
         return False
-    return bool(step.get("Rows Removed by Filter", 0) > step["Actual Rows"])
+    return above != "Limit" or bool(step.get("Rows Removed by Filter", 0) > step["Actual Rows"])
+
+
+def shortened(sql: str) -> str:
+    """Return a statement without the names of the columns it reads."""
+    return re.sub(r"^SELECT .*? FROM ", "SELECT … FROM ", sql)

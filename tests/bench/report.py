@@ -97,7 +97,7 @@ def _show_plans(after: dict[str, Measured], durations: Durations) -> bool:
             few = durations.get((name, number), 0.0)
             rows.append([name, text, milliseconds(few), milliseconds(took), ratio(took, few), str(plan)])
             if plan.scanned:
-                scans.append(f"{name}: {plan}\n    {query.sql}\n    {query.params}")
+                scans.append(f"{name}: {plan}\n    {plans.shortened(query.sql)}\n    {query.params}")
     head = ["list", "query", "ms few", "ms many", "ratio", "indexes of its plan"]
     show("Queries of the lists: times, and how the database goes about them", head, rows)
     if scans:

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from cloud.batch import BatchGateway
-from cloud.config import BatchConnection, Limits, SharedKey, Trust
+from cloud.batch import BatchGateway, session
+from cloud.config import BatchConnection, ClientSecret, Limits, SharedKey, Trust
 from cloud.errors import CloudError
 from cloud.faultbodies import parse_body
 from cloud.faults import translate
@@ -316,3 +316,32 @@ def test_patience_for_a_free_call_ends(stub: Stub) -> None:
         gateway.read_task_file("j", "1", "stdout.txt", start=0, timeout=0.1)
     blocker.join()
     assert (caught.value.code, caught.value.is_passing) == ("TooManyCallsHere", True)
+
+
+def test_an_authority_that_does_not_answer_is_an_outage_and_not_a_wrong_secret(stub: Stub) -> None:
+    gateway = BatchGateway(
+        BatchConnection(
+            endpoint=stub.endpoint,
+            credential=ClientSecret(tenant_id="t", client_id="c", client_secret="s"),
+            trust=Trust(authority="https://127.0.0.1:9", is_private_authority=True),
+            limits=Limits(connect_timeout=1.0, read_timeout=1.0, retry_total=0),
+        )
+    )
+    with pytest.raises(CloudError) as caught:
+        gateway.get_pool("p")
+    assert (caught.value.kind, caught.value.is_passing) == ("unreachable", True)
+
+
+def test_the_link_to_the_next_page_has_no_item_looked_through(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+    monkeypatch.setattr(session, "masked", lambda item: looked.append(item) or item)
+    stub.answers = [
+        Answer(
+            200, {"value": [POOL | {"id": "1"}], "odata.nextLink": f"{stub.endpoint}/pools?$skiptoken=next"}
+        ),
+        Answer(200, {"value": [POOL | {"id": "2", "password": "x"}]}),
+    ]
+    assert [pool.id for page in stub.gateway().list_pools() for pool in page] == ["1", "2"]
+    assert [item["id"] for item in looked] == ["2"]

@@ -324,7 +324,9 @@ def test_a_silent_azure_is_said_and_stops_nothing(client: Client, viewer: User, 
     assert client.get("/zoobot/jobs/j/").status_code == 200
 
 
-def test_nothing_is_asked_about_a_job_that_has_ended(client: Client, operator: User, account: Account) -> None:
+def test_nothing_is_asked_about_a_job_that_has_ended(
+    client: Client, operator: User, account: Account
+) -> None:
     """The page of its end leads back and says so."""
     job = make_finished_job(account)
     client.force_login(operator)
