@@ -159,7 +159,7 @@ def test_the_comments_say_which_columns_are_whose() -> None:
     for model in (Pool, Job):
         named = columns_under(model, SHOWN) | columns_under(model, ASKED)
         rest = {field.name for field in model._meta.fields} - named - REQUESTED - ASKED_FOR
-        assert rest == {"id", "account", "batch_id", "batch_id_lower", "synced_hash", "image"}
+        assert rest == {"id", "account", "batch_id", "batch_id_lower", "is_unsettled", "synced_hash", "image"}
 
 
 def test_what_azure_shows_is_written_by_sync_alone() -> None:
