@@ -5,6 +5,8 @@ import { AnsiUp } from "./vendor/ansi_up.js";
 const pause = 1000;
 const slowPause = 3000;
 const errorPause = 5000;
+/* More lines than this make a browser slow; earlier ones are in the download. */
+const mostLines = 10000;
 
 class Log {
   constructor(panel) {
@@ -106,8 +108,18 @@ class Log {
       this.write(this.pendingRow, this.pending);
     }
     this.lines.append(fresh);
+    this.trim();
     this.mark();
     if (this.isFollowing) this.toEnd();
+  }
+
+  trim() {
+    const surplus = this.lines.childElementCount - mostLines;
+    if (surplus <= 0) return;
+    const range = document.createRange();
+    range.setStartBefore(this.lines.firstChild);
+    range.setEndAfter(this.lines.children[surplus - 1]);
+    range.deleteContents();
   }
 
   get isAtEnd() {
@@ -161,7 +173,7 @@ class Log {
 
   tell(isEnd, note, source) {
     this.count.textContent = this.offset
-      ? `${this.number.toLocaleString("en")} lines, ${this.offset.toLocaleString("en")} bytes${source === "storage" ? ", from storage" : ""}`
+      ? `${this.number.toLocaleString("en")} lines, ${this.offset.toLocaleString("en")} bytes${source === "storage" ? ", from storage" : ""}${this.number > mostLines ? `; the last ${mostLines.toLocaleString("en")} are shown` : ""}`
       : note || (isEnd ? "no output" : "waiting for output");
     this.say(isEnd ? "complete" : this.offset ? "streaming" : "");
   }

@@ -295,6 +295,8 @@ class Job(WithImage, Lifecycle):
             )
         if self.tasks_preparing or self.preparations_running:
             return Badge("trans", "Preparing")
+        if self.tasks_total and self.done >= self.tasks_total and self.on_all_tasks_complete == "noaction":
+            return Badge("off", "Open", "All tasks are over; the job stays open until somebody ends it.")
         if self.tasks_total and self.done >= self.tasks_total:
             return Badge("run", "Running", "All tasks are over; Azure has yet to close the job.")
         if self.pool is not None and not self.pool.usable_nodes:

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.template.loader import render_to_string
 from django.test import Client
+from django.utils import timezone
 
 from activity.models import Account, Operation
 from jobs import operations, recipes
@@ -333,3 +334,10 @@ def test_nothing_is_asked_about_a_job_that_has_ended(
     response = client.get(f"/zoobot/jobs/{job.batch_id}/terminate/", follow=True)
     assert response.redirect_chain == [(f"/zoobot/jobs/{job.batch_id}/", 302)]
     assert "has ended already" in response.content.decode()
+
+
+def test_a_job_that_stays_open_does_not_pretend_to_run(account: Account) -> None:
+    """One made elsewhere without an end of its own: its tasks are over, and nothing will close it."""
+    over = {"tasks_active": 0, "tasks_succeeded": 1, "start_time": timezone.now(), "is_ours": False}
+    assert make_job(account, on_all_tasks_complete="noaction", **over).badge.word == "Open"
+    assert make_job(account, on_all_tasks_complete="terminatejob", **over).badge.word == "Running"
