@@ -15,9 +15,7 @@ class OperationFilter(django_filters.FilterSet):
     """By the beginning of its subject, by kind, and by how it went."""
 
     q = django_filters.CharFilter(field_name="subject", lookup_expr="startswith", label="Subject begins with")
-    kind = django_filters.ChoiceFilter(
-        choices=[("pool", "pool"), ("node", "node"), ("job", "job")], empty_label="any kind"
-    )
+    kind = django_filters.ChoiceFilter(choices=[("pool", "pool"), ("job", "job")], empty_label="any kind")
     state = django_filters.ChoiceFilter(choices=STATES, method="in_state", empty_label="any state")
 
     class Meta:

@@ -83,6 +83,8 @@ def _field_errors(job: Job) -> dict[str, Any]:
         errors.setdefault("pool", "Choose a pool.")
     elif job.pool.is_deleted or job.pool.deletion_asked_at:
         errors.setdefault("pool", f"Pool {job.pool} is deleted or about to be.")
+    if job.batch_id.lower() == "new":
+        errors.setdefault("batch_id", "“new” is the address of a page; choose another id.")
     if "batch_id" not in errors:
         try:
             new_batch_id_validator(job.batch_id)

@@ -201,7 +201,12 @@ def _places(definition: Mapping[str, Any], context: JobContext) -> dict[str, str
 
 
 def _fill(template: str, places: Mapping[str, str]) -> str:
-    return _PLACE.sub(lambda match: places[match[1]], template)
+    try:
+        return _PLACE.sub(lambda match: places[match[1]], template)
+    except KeyError as error:
+        raise ValueError(
+            f"{{{error.args[0]}}} stands for nothing; known are {', '.join(sorted(places))}."
+        ) from None
 
 
 def _environment(

@@ -26,6 +26,9 @@ QUEUE_WAIT = timedelta(days=14)
 
 UPLOAD_MARGIN = timedelta(hours=2)
 
+MOST_BY_IDENTITY = timedelta(days=7) - timedelta(minutes=10)
+"""What Azure allows a signature that is made with an identity instead of the account's key, less clock differences."""
+
 UPLOAD_PERMISSIONS = "rwl"
 
 
@@ -128,22 +131,29 @@ def _output(job: Job, task: TaskPlan, plan: OutputPlan, *, now: datetime) -> Out
     storage = storage_for(job.pool, plan.container) if job.pool else None
     if storage is None:
         raise Failed(f"No storage account is known for container {plan.container}.", "StorageUnknown")
+    life = upload_life(task, is_by_identity=storage.credential is None)
     return OutputFile(
         file_pattern=plan.pattern,
-        container_url=_upload_address(storage, plan.container, expires_at=now + upload_life(task)),
+        container_url=_upload_address(storage, plan.container, expires_at=now + life),
         path=plan.path,
         upload_condition=plan.condition,
     )
 
 
-def upload_life(task: TaskPlan) -> timedelta:
-    """How long a task's permission to upload lasts: waiting, every try at its limit, and a margin."""
+def upload_life(task: TaskPlan, *, is_by_identity: bool = False) -> timedelta:
+    """How long a task's permission to upload lasts: waiting, every try at its limit, and a margin.
+
+    Signed by an identity it is shorter, and the waiting has to do with what is left.
+    """
     if task.max_wall_clock_minutes is None:
         raise Failed(
             "The task has no time limit, so its permission to upload would have no safe end.", "NoLimit"
         )
     tries = max(task.max_task_retry_count, 0) + 1
-    return QUEUE_WAIT + timedelta(minutes=task.max_wall_clock_minutes) * tries + UPLOAD_MARGIN
+    running = timedelta(minutes=task.max_wall_clock_minutes) * tries + UPLOAD_MARGIN
+    return (
+        max(running, min(QUEUE_WAIT + running, MOST_BY_IDENTITY)) if is_by_identity else QUEUE_WAIT + running
+    )
 
 
 def _upload_address(storage: StorageAccount, container: str, *, expires_at: datetime) -> str:

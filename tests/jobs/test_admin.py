@@ -355,7 +355,7 @@ def test_a_revision_of_another_definition_cannot_be_chosen(signed_in: Client, he
         ({**SPEC, "parameters": [{**SPEC["parameters"][0], "default": 3}]}, "has to be text"),
         ({**SPEC, "parameters": ["who"]}, "not a definition"),
         ({**SPEC, "environment": [{"name": "WHO", "parameter": "whom"}]}, "whom&#x27; is missing"),
-        ({**SPEC, "environment": [{"name": "WHO", "value": "{folder}"}]}, "folder&#x27; is missing"),
+        ({**SPEC, "environment": [{"name": "WHO", "value": "{folder}"}]}, "{folder} stands for nothing"),
         ({**SPEC, "rules": [{"differ": ["who", "whom"]}]}, "message&#x27; is missing"),
         ({**SPEC, "note": float("nan")}, "not JSON compliant"),
         ({**SPEC, "note": "a\0b"}, "no database keeps"),

@@ -16,9 +16,9 @@ from django.utils import timezone
 from activity import revisions
 from activity.models import Account, Operation, SyncTarget
 from activity.refusals import Refused
-from jobs import definitions, operations, sync
+from jobs import definitions, operations, specs, sync
 from jobs.models import Job, JobDefinition, JobDefinitionRevision
-from jobs.recipes import JobPlan
+from jobs.recipes import JobPlan, TaskPlan
 from pools.models import Pool
 from tests.make import make_finished_job, make_image, make_job, make_pool, make_registry, make_storage
 
@@ -400,3 +400,16 @@ def test_definition_that_is_no_longer_offered_is_refused(account: Account, submi
     with pytest.raises(ValidationError) as error:
         operations.create_job(job, actor=submitter)
     assert "not offered any more" in error.value.message_dict["revision"][0]
+
+
+def test_the_address_of_the_form_is_no_id(pool: Pool) -> None:
+    assert "choose another id" in problems_of(new_job(pool, batch_id="New"))["batch_id"][0]
+
+
+def test_a_signature_by_identity_keeps_within_what_azure_allows() -> None:
+    task = TaskPlan(id="1", command_line="true", script=("true",), max_wall_clock_minutes=720)
+    assert specs.upload_life(task) > timedelta(days=14)
+    by_identity = specs.upload_life(task, is_by_identity=True)
+    assert timedelta(days=6) < by_identity <= specs.MOST_BY_IDENTITY
+    endless = TaskPlan(id="1", command_line="true", script=("true",), max_wall_clock_minutes=8 * 24 * 60)
+    assert specs.upload_life(endless, is_by_identity=True) > timedelta(days=8)  # refused where it is signed
