@@ -96,7 +96,7 @@ def request(
         account=account,
         actor=actor,
         actor_name=actor.get_username() if actor else "",
-        reason=reason,
+        reason=redaction.mask_text(reason),
         task_name=task_name,
         payload=redaction.mask_structure(dict(payload)),
         requested_at=now,
@@ -180,8 +180,11 @@ def still_wanted(operation: Operation) -> None:
 
 
 def cancel(operation: Operation, *, actor: User | None, now: datetime) -> None:
-    """Ask to stop an operation: at once if no worker has it, else at its next step. Raises Refused when it is settled."""
-    roles.require(actor, operation.account, roles.Role.SUBMITTER)
+    """Ask to stop an operation: at once if no worker has it, else at its next step.
+
+    Submitters may cancel what they asked for themselves. Raises Refused by role, and when it is settled.
+    """
+    roles.require(actor, operation.account, _role_to_cancel(operation, actor))
     who = f"Cancelled by {actor.get_username() if actor else 'the system'}."
     mine = Operation.objects.filter(pk=operation.pk)
     with transaction.atomic():
@@ -194,6 +197,16 @@ def cancel(operation: Operation, *, actor: User | None, now: datetime) -> None:
     if not asked:
         raise Refused("It has already come to an end.", "settled")
     operation.refresh_from_db()
+
+
+def may_cancel(operation: Operation, user: User) -> bool:
+    """Tell whether a user's role is enough to cancel an operation."""
+    return roles.can(user, operation.account, _role_to_cancel(operation, user))
+
+
+def _role_to_cancel(operation: Operation, actor: User | None) -> str:
+    is_own = actor is not None and operation.actor_id == actor.pk
+    return roles.Role.SUBMITTER if is_own else roles.Role.OPERATOR
 
 
 def sweep(*, now: datetime, limit: int = 200) -> int:

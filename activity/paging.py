@@ -30,7 +30,7 @@ def page_by_key(queryset: QuerySet[Any], *keys: str, query: QueryDict, size: int
     cursor = query.get(PARAMETER, "")
     try:
         rows = list(_from(ordered, keys, cursor)[: size + 1])
-    except (ValueError, ValidationError):
+    except (ValueError, OverflowError, ValidationError):
         cursor, rows = "", list(ordered[: size + 1])
     more = len(rows) > size
     rows = rows[:size]

@@ -65,7 +65,7 @@ def operation_detail(request: AccountRequest, mark: uuid.UUID) -> HttpResponse:
         "interval": "" if operation.is_settled else FAST,
         "may_cancel": not operation.is_settled
         and not operation.cancel_requested_at
-        and request.role != Role.VIEWER,
+        and ledger.may_cancel(operation, request.user),
     }
     return show(
         request,

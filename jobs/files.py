@@ -45,6 +45,7 @@ def is_safe(path: str) -> bool:
         bool(path)
         and not path.startswith("/")
         and "\\" not in path
+        and path.isprintable()
         and normpath(path) == path.rstrip("/")
         and not path.startswith("..")
     )

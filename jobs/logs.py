@@ -39,7 +39,8 @@ def live(account: Account) -> Iterator[None]:
     try:
         yield
     except CloudError as error:
-        if error.kind in ("timeout", "unreachable", "throttled", "server"):
+        # Not for an error about one file: that would close the logs of all others with it.
+        if error.kind in ("timeout", "unreachable", "throttled"):
             _closed_until[account.pk] = time.monotonic() + max(PAUSE_SECONDS, error.retry_after or 0)
         raise
     finally:

@@ -35,6 +35,9 @@ _IMAGE = re.compile(
     r"[a-z0-9]([a-z0-9._:/-]*[a-z0-9])?(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?", re.ASCII
 )
 
+LARGEST_NUMBER = 1e15
+"""Beyond this no number in a form means anything."""
+
 
 class Invalid(ValueError):
     """A value that cannot be taken; its text is the message at the field."""
@@ -211,6 +214,8 @@ def _json(parameter: Parameter, value: object) -> Any:
             value = json.loads(_text(parameter, value), parse_constant=_refuse_constant)
         except (json.JSONDecodeError, RecursionError) as error:
             raise Invalid(f"This is not JSON: {error}.") from error
+        except ValueError as error:  # Python reads no number of thousands of digits
+            raise Invalid("A number in it is too large.") from error
     if parameter.numeric_keys:
         _check_numeric_keys(parameter.numeric_keys, value)
     return value
@@ -224,8 +229,10 @@ def _check_numeric_keys(keys: tuple[str, ...], value: object) -> None:
     if not isinstance(value, dict) or set(value) != set(keys):
         raise Invalid(f"This has to be an object with exactly {', '.join(keys)}.")
     for key, number in value.items():
-        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+        if isinstance(number, bool) or not isinstance(number, int | float):
             raise Invalid(f"{key} has to be a number.")
+        if not abs(number) < LARGEST_NUMBER:  # not a number is not smaller either
+            raise Invalid(f"{key} is too large.")
 
 
 def _image(parameter: Parameter, value: object) -> str:

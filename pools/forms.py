@@ -59,6 +59,11 @@ SCALING_CHOICES = [
 ]
 
 
+def _is_small_number(text: str) -> bool:
+    """Tell whether a text from an address is a whole number that any database can hold."""
+    return text.isascii() and text.isdecimal() and len(text) < 16
+
+
 class ImagePicker:
     """Registry, then repository, then tag: what can be chosen next, given what is chosen already."""
 
@@ -71,7 +76,7 @@ class ImagePicker:
         self.picked = data.get("picked") or ""
 
     def _chosen(self, choices: QuerySet[Any], key: Any) -> Any:
-        return choices.filter(pk=key).first() if str(key or "").isdecimal() else None
+        return choices.filter(pk=key).first() if _is_small_number(str(key or "")) else None
 
     def _default_registry(self) -> Registry | None:
         return self.registries.order_by("-is_default", "login_server").first()
@@ -263,7 +268,7 @@ class MountRows:
             ]
             return
         sent = data.get("mounts", "")
-        number = min(int(sent) if sent.isdecimal() else 0, MOST_MOUNTS)
+        number = min(int(sent) if _is_small_number(sent) else 0, MOST_MOUNTS)
         self.forms = [MountForm(data, account=account, prefix=f"mount-{index}") for index in range(number)]
         self.forms += [
             MountForm(account=account, prefix=f"mount-{index}")

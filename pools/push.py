@@ -157,8 +157,9 @@ def _stop_resize(operation: Operation, pool: Pool, gateway: BatchGateway) -> Map
 
 def _set_autoscale(operation: Operation, pool: Pool, gateway: BatchGateway) -> Mapping[str, Any]:
     _postpone_unless_steady(pool, gateway)
-    interval = timedelta(minutes=operation.argument("minutes", 5))
-    gateway.enable_autoscale(pool.batch_id, formula=operation.argument("formula"), interval=interval)
+    # From the row, not from the operation: that one is kept masked, and a formula may look like a secret.
+    interval = timedelta(minutes=pool.evaluation_minutes)
+    gateway.enable_autoscale(pool.batch_id, formula=pool.formula, interval=interval)
     return {}
 
 

@@ -23,6 +23,7 @@ from pools.models import (
 
 from .definition import JobDefinitionRevision
 
+MOST_MINUTES = 60 * 24 * 60  # sixty days
 CHANGING = ("disabling", "enabling", "terminating", "deleting")
 """Job states that pass by themselves."""
 
@@ -106,7 +107,7 @@ class Job(WithImage, Lifecycle):
         "time limit of a task (minutes)",
         null=True,
         blank=True,
-        validators=[MinValueValidator(1)],
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_MINUTES)],
         help_text="Empty means the definition's own limit.",
     )
     created_by = models.ForeignKey(

@@ -93,7 +93,9 @@ class Pool(WithImage, Lifecycle):
         "evaluate every (minutes)", default=5, validators=[MinValueValidator(5), MaxValueValidator(168 * 60)]
     )
     resize_minutes = models.PositiveSmallIntegerField(
-        "resize time-out (minutes)", default=15, validators=[MinValueValidator(5)]
+        "resize time-out (minutes)",
+        default=15,
+        validators=[MinValueValidator(5), MaxValueValidator(168 * 60)],
     )
     slots = models.PositiveSmallIntegerField(
         "task slots per node", default=1, validators=[MinValueValidator(1), MaxValueValidator(256)]

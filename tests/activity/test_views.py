@@ -44,13 +44,18 @@ def test_an_operation_is_followed_until_it_is_settled(client: Client, viewer: Us
 def test_an_operation_can_be_cancelled(
     client: Client, viewer: User, submitter: User, account: Account
 ) -> None:
-    """By submitters; once it is settled there is nothing to cancel."""
-    operation = make_operation(account)
+    """By who asked for it, if a submitter; once it is settled there is nothing to cancel."""
+    theirs = make_operation(account, subject="theirs")
+    operation = make_operation(account, actor=submitter)
     address = f"/zoobot/operations/{operation.uuid}/"
     client.force_login(viewer)
     assert "Cancel operation" not in client.get(address).content.decode()
     assert client.post(f"{address}cancel/").status_code == 403
     client.force_login(submitter)
+    assert "Cancel operation" not in client.get(f"/zoobot/operations/{theirs.uuid}/").content.decode()
+    client.post(f"/zoobot/operations/{theirs.uuid}/cancel/")
+    theirs.refresh_from_db()
+    assert theirs.state == "pending"
     assert "Cancel operation" in client.get(address).content.decode()
     assert client.post(f"{address}cancel/")["Location"] == address
     operation.refresh_from_db()

@@ -72,3 +72,12 @@ def test_only_a_few_read_at_once(account: Account, monkeypatch: pytest.MonkeyPat
 def test_safe_paths(path: str, safe: bool) -> None:
     """Nothing above the folder."""
     assert is_safe(path) is safe
+
+
+def test_one_file_that_azure_cannot_read_closes_nothing(account: Account) -> None:
+    """Else a single odd name would keep everybody from every log."""
+    with pytest.raises(CloudError), logs.live(account):
+        raise CloudError(code="x", message="internal error", kind="server")
+    with logs.live(account):
+        pass
+    assert not is_safe("wd/\0")

@@ -341,3 +341,24 @@ def test_a_job_that_stays_open_does_not_pretend_to_run(account: Account) -> None
     over = {"tasks_active": 0, "tasks_succeeded": 1, "start_time": timezone.now(), "is_ours": False}
     assert make_job(account, on_all_tasks_complete="noaction", **over).badge.word == "Open"
     assert make_job(account, on_all_tasks_complete="terminatejob", **over).badge.word == "Running"
+
+
+@pytest.mark.parametrize("cursor", ["9999-12-31T23:59:59-23:00~1", "0001-01-01T00:00:00%2B23:59~1"])
+def test_a_cursor_beyond_all_time_shows_the_first_page(
+    client: Client, viewer: User, account: Account, cursor: str
+) -> None:
+    """Not an error page."""
+    client.force_login(viewer)
+    assert client.get(f"/zoobot/jobs/?after={cursor}").status_code == 200
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, '{"lower_left_x": %s}' % ("9" * 400)])
+def test_a_number_beyond_all_measure_is_answered_at_its_field(
+    client: Client, submitter: User, account: Account, value: str
+) -> None:
+    """In the preview as in the form."""
+    operations.install_definitions()
+    make_pool(account)
+    client.force_login(submitter)
+    response = client.post("/zoobot/jobs/new/zoobot-training/preview/", {"p_fixed_crop": value}, headers=PART)
+    assert response.status_code == 200

@@ -373,3 +373,16 @@ def test_secrets_are_in_no_operation(live: Account, emulator: dict[str, Any], wo
     ask(live)
     worker.run_operations()
     assert emulator["batch"]["key"] not in str(list(Operation.objects.values()))
+
+
+def test_a_formula_that_looks_like_a_secret_arrives_as_it_was_typed(
+    live: Account, client: BatchClient, worker: InlineWorker
+) -> None:
+    pool = ask(live)
+    settle_all(worker)
+    formula = "$secretTokens=0; $TargetDedicatedNodes=$secretTokens;"
+    operations.set_autoscale(pool, formula=formula, minutes=7, actor=None)
+    settle_all(worker)
+    assert latest().state == State.SUCCEEDED
+    found = client.get_pool(pool.batch_id)
+    assert (found.auto_scale_formula, found.auto_scale_evaluation_interval) == (formula, timedelta(minutes=7))

@@ -409,7 +409,7 @@ def test_a_pool_is_deleted_only_by_its_typed_name(client: Client, operator: User
     make_job(account, pool=make_pool(account, batch_id="p"), tasks_running=2)
     client.force_login(operator)
     page = client.get("/zoobot/pools/p/delete/").content.decode()
-    assert "2 running tasks are lost" in page
+    assert "2 running tasks stop" in page
     assert client.post("/zoobot/pools/p/delete/", {"name": "q"}).status_code == 422
     assert not Operation.objects.exists()
     assert client.post("/zoobot/pools/p/delete/", {"name": "p"}).status_code == 302
@@ -427,3 +427,13 @@ def test_a_node_is_rebooted(client: Client, operator: User, account: Account) ->
     assert client.get(address).status_code == 200
     assert client.post(address, {"reason": "stuck"}).status_code == 302
     assert Operation.objects.get().argument("node") == node.batch_id
+
+
+@pytest.mark.parametrize("name", ["mounts", "registry", "repository"])
+def test_absurd_numbers_are_ignored(
+    client: Client, operator: User, account: Account, given: dict[str, Any], name: str
+) -> None:
+    """No page fails on them."""
+    client.force_login(operator)
+    response = client.post("/zoobot/pools/new/summary/", {**given, name: "9" * 5000}, headers=PART)
+    assert response.status_code == 200
