@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -55,12 +56,22 @@ def _cursor(row: Any, keys: Sequence[str]) -> str:
     return "~".join(value.isoformat() if hasattr(value, "isoformat") else str(value) for value in values)
 
 
+def _value(queryset: QuerySet[Any], key: str, text: str) -> Any:
+    """Read a part of a cursor as its column would; a moment that no calendar has in UTC raises OverflowError."""
+    name = key.removeprefix("-")
+    facts = queryset.model._meta
+    field = facts.pk if name == "pk" else facts.get_field(name)
+    value = field.to_python(text)
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
 def _from(queryset: QuerySet[Any], keys: Sequence[str], cursor: str) -> QuerySet[Any]:
     if not cursor:
         return queryset
-    values = cursor.split("~")
-    if len(values) != len(keys):
+    texts = cursor.split("~")
+    if len(texts) != len(keys):
         raise ValueError(cursor)
+    values = [_value(queryset, key, text) for key, text in zip(keys, texts, strict=True)]
     beyond = Q()
     for index, key in enumerate(keys):
         equal = Q(
