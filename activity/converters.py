@@ -17,4 +17,13 @@ class BatchIdConverter:
         return value
 
 
+class SubjectConverter(BatchIdConverter):
+    """An id of a pool or job, beside which a page has the address `new`."""
+
+    def to_url(self, value: str) -> str:
+        """Return the id, in capitals where somebody has called a thing `new`: it is found whatever the case."""
+        return value.upper() if value == "new" else value
+
+
 register_converter(BatchIdConverter, "batchid")
+register_converter(SubjectConverter, "subject")

@@ -106,6 +106,8 @@ def _from_file(credential: Credential) -> str:
         raise _misconfigured(
             f"The credential {credential} cannot be read: {error.strerror}: {path}"
         ) from None
+    except UnicodeDecodeError:
+        raise _misconfigured(f"The credential {credential} cannot be read: {path} is not UTF-8.") from None
 
 
 def _identity(account: Account) -> EntraCredential:

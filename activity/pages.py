@@ -1,5 +1,6 @@
 """What the pages of an account share: who may see one, which part is asked for, and whether it changed."""
 
+import uuid
 from collections.abc import Callable, Mapping
 from functools import wraps
 from hashlib import blake2s
@@ -32,6 +33,7 @@ class AccountRequest(HttpRequest):
     htmx: HtmxDetails
     account: Account
     role: str
+    may_change: bool  # nothing is changed from here in an account that is only observed
 
 
 def account_page(
@@ -55,6 +57,7 @@ def account_page(
             """Call the view, or refuse."""
             request.account = get_object_or_404(roles.accounts_for(request.user), slug=slug)
             request.role = roles.role_of(request.user, request.account)
+            request.may_change = not request.account.is_observe_only
             if RANK[request.role] < RANK[needed]:
                 raise PermissionDenied(f"This needs the role {needed} in {slug}; yours is {request.role}.")
             return view(request, *args, **kwargs)
@@ -73,6 +76,14 @@ def wants_part(request: AccountRequest) -> bool:
 def posted(request: HttpRequest) -> QueryDict | None:
     """Return what a form was sent with, also when that is nothing; None when it is only looked at."""
     return request.POST if request.method == "POST" else None
+
+
+def asked_again(request: HttpRequest) -> uuid.UUID | None:
+    """Return the mark of the creation that a form is to be filled in from (`?again=<uuid>`); None without a good one."""
+    try:
+        return uuid.UUID(request.GET.get("again", ""))
+    except ValueError:
+        return None
 
 
 def poll_tag(request: AccountRequest, *topics: str) -> str:

@@ -41,13 +41,14 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     if account is None or not request.user.is_authenticated:
         return {}
     rank = RANK[getattr(request, "role", Role.VIEWER)]
-    can_submit = rank >= RANK[Role.SUBMITTER]
+    may_change = not account.is_observe_only
+    can_submit = may_change and rank >= RANK[Role.SUBMITTER]
     is_part = request.headers.get("HX-Request") == "true"
     frame: dict[str, Any] = {
         "account": account,
         "role": getattr(request, "role", ""),
         "can_submit": can_submit,
-        "can_operate": rank >= RANK[Role.OPERATOR],
+        "can_operate": may_change and rank >= RANK[Role.OPERATOR],
     }
     if is_part:
         return frame

@@ -50,7 +50,6 @@ def figures(account: Account, pools: Sequence[Pool], *, now: datetime) -> Figure
         counts.update(pool.node_counts)
     jobs = Job.objects.for_account(account)
     found = jobs.unsettled().aggregate(
-        open=Count("pk"),
         running=Count("pk", filter=Q(tasks_running__gt=0)),
         tasks_running=Sum("tasks_running", default=0),
         tasks_waiting=Sum(F("tasks_active") + F("tasks_preparing"), default=0),
@@ -62,7 +61,7 @@ def figures(account: Account, pools: Sequence[Pool], *, now: datetime) -> Figure
         tasks_running=found["tasks_running"],
         tasks_waiting=found["tasks_waiting"],
         jobs_running=found["running"],
-        jobs_waiting=found["open"] - found["running"],
+        jobs_waiting=jobs.waiting().count(),
         jobs_failed=failed_jobs(account, now=now).count(),
         operations_in_flight=Operation.objects.filter(account=account).unsettled().count(),
     )

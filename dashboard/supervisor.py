@@ -39,11 +39,6 @@ class Child:
     is_done: bool = False
     _rest: bytes = field(default=b"", repr=False)
 
-    @property
-    def is_running(self) -> bool:
-        """Whether its process has been started and not been seen to end."""
-        return self.process is not None
-
 
 class Supervisor:
     """Runs children until it is told to stop; `say` prints one line about what happens."""

@@ -7,6 +7,7 @@ from django.urls.resolvers import URLPattern, URLResolver
 
 from dashboard import health, views
 
+handler400 = views.bad_request
 handler403 = views.forbidden
 handler404 = views.not_found
 

@@ -1,6 +1,7 @@
 """The overview, the way in, and what is shown when something is wrong."""
 
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -75,6 +76,12 @@ def sync_pill(request: AccountRequest) -> HttpResponse:
     """Say how old the data is."""
     found = freshness(request.account, now=timezone.now())
     return render(request, "components/sync_pill.html", {"freshness": found})
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Say that what was sent could not be read, and whether it was too much."""
+    is_too_much = isinstance(exception, RequestDataTooBig | TooManyFieldsSent)
+    return render(request, "400.html", {"is_too_much": is_too_much}, status=400)
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -20,7 +20,7 @@ from activity.admin import AccountFilter, ListAdmin, ObservedAdmin, WordFilter
 from jobs import operations, parameters, recipes
 from jobs.models import Job, JobDefinition, JobDefinitionRevision, JobPreparation, Task
 from pools.admin import GONE, status
-from pools.models import new_batch_id_validator
+from pools.models import validate_new_batch_id
 
 _TRIAL = recipes.JobContext(
     job_id="trial", created_at=datetime(2026, 1, 1, tzinfo=UTC), image="example.azurecr.io/image:tag"
@@ -54,7 +54,7 @@ def check_spec(spec: Any) -> None:
         plan = recipes.render({**spec, "parameters": asked}, {}, _TRIAL)
         ids = [task.id for task in plan.tasks]
         for task_id in ids:
-            new_batch_id_validator(task_id)
+            validate_new_batch_id(task_id)
         # Shown only when two answers are the same, so the trial above has not asked for it.
         [rule["message"] for rule in spec.get("rules", ())]
     except KeyError as error:

@@ -7,7 +7,7 @@ from django.db.models import Q, QuerySet
 
 from activity.forms import PageForm
 from jobs.models import Job, JobDefinition
-from jobs.models.job import FAILED
+from jobs.models.job import FAILED, JobQuerySet
 
 STATES = [
     ("running", "running"),
@@ -50,12 +50,12 @@ class JobFilter(django_filters.FilterSet):
         """Keep jobs whose id begins so, whatever the case."""
         return queryset.filter(batch_id_lower__startswith=value.lower())
 
-    def in_state(self, queryset: QuerySet[Job], name: str, value: str) -> QuerySet[Job]:
+    def in_state(self, queryset: JobQuerySet, name: str, value: str) -> QuerySet[Job]:
         """Keep jobs in a state as the page names it."""
-        is_open = Q(state="active") | Q(synced_hash="", problem="")
+        if value == "waiting":
+            return queryset.waiting()
         conditions = {
             "running": Q(state="active", tasks_running__gt=0),
-            "waiting": is_open & Q(tasks_running=0),
             "completed": Q(state="completed"),
             "failed": FAILED,
             "deleted": Q(deleted_at__isnull=False),

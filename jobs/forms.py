@@ -5,15 +5,27 @@ from typing import Any
 
 from django import forms
 from django.forms import BoundField
+from django.forms.models import model_to_dict
 
 from activity.forms import PageForm
 from jobs import parameters, recipes
 from jobs.models import Job
 from jobs.parameters import Parameter
+from jobs.specs import missing_secrets
 from pools.models import Pool
 
 PREFIX = "p_"
 MONO = frozenset({"arguments", "image", "checkpoint", "manifest", "script", "json"})
+
+
+def answers_of(job: Job) -> dict[str, Any]:
+    """Return what JobForm would be given to ask for such a job again, under an id of its own."""
+    answers = model_to_dict(job, fields=set(JobForm.Meta.fields) - {"batch_id"})
+    spec = job.revision.spec if job.revision else {}
+    types = {parameter.name: parameter.type for parameter in parameters.read(spec)}
+    for name, value in job.parameters.items():
+        answers[PREFIX + name] = parameters.text(value) if types.get(name) == "json" else value
+    return answers
 
 
 class JobForm(PageForm, forms.ModelForm):
@@ -43,7 +55,7 @@ class JobForm(PageForm, forms.ModelForm):
         super().__init__(*args, **kwargs)
         self.spec = self.instance.revision.spec
         self.parameters = parameters.read(self.spec)
-        pools = Pool.objects.for_account(self.instance.account).alive().filter(deletion_asked_at=None)
+        pools = Pool.objects.for_account(self.instance.account).usable()
         field = self.fields["pool"]
         assert isinstance(field, forms.ModelChoiceField)
         field.queryset, field.empty_label, field.required = (
@@ -100,6 +112,8 @@ class JobForm(PageForm, forms.ModelForm):
             if PREFIX + parameter.name in values
         }
         problems = recipes.validate(self.spec, given)
+        if not problems:
+            problems = missing_secrets(self.instance.account, self.spec, recipes.cleaned(self.spec, given))
         for name, message in problems.items():
             if PREFIX + name in self.errors:
                 continue  # the field has said what it needs

@@ -15,7 +15,8 @@ from jobs import definitions, recipes, tasks
 from jobs.kinds import ACTIVE, ALL, TASKS
 from jobs.models import Job, JobDefinition, JobDefinitionRevision
 from jobs.places import mount_paths, storage_for
-from pools.models import new_batch_id_validator
+from jobs.specs import missing_secrets
+from pools.models import validate_new_batch_id
 
 
 def create_job(job: Job, *, actor: Actor, now: datetime | None = None, reason: str = "") -> Operation:
@@ -47,7 +48,10 @@ def plan_job(job: Job, *, now: datetime | None = None) -> recipes.JobPlan:
     job.created_at = job.created_at or now or timezone.now()
     errors = _field_errors(job)
     spec = job.revision.spec if job.revision else {}
-    if job.revision and (problems := recipes.validate(spec, job.parameters)):
+    problems = recipes.validate(spec, job.parameters) if job.revision else {}
+    if not problems:
+        problems = missing_secrets(job.account, spec, recipes.cleaned(spec, job.parameters))
+    if problems:
         errors["parameters"] = [f"{name}: {text}" for name, text in problems.items()]
     if errors:
         raise ValidationError(errors)
@@ -83,11 +87,11 @@ def _field_errors(job: Job) -> dict[str, Any]:
         errors.setdefault("pool", "Choose a pool.")
     elif job.pool.is_deleted or job.pool.deletion_asked_at:
         errors.setdefault("pool", f"Pool {job.pool} is deleted or about to be.")
-    if job.batch_id.lower() == "new":
-        errors.setdefault("batch_id", "“new” is the address of a page; choose another id.")
+    elif job.pool.was_never_made:
+        errors.setdefault("pool", f"Pool {job.pool} was never created: {job.pool.problem}")
     if "batch_id" not in errors:
         try:
-            new_batch_id_validator(job.batch_id)
+            validate_new_batch_id(job.batch_id)
         except ValidationError as error:
             errors["batch_id"] = error
     return errors

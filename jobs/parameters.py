@@ -69,6 +69,7 @@ class Parameter:
     suffixes: tuple[str, ...] = ()
     pattern: str = ""
     pattern_message: str = ""
+    needs_secret: str = ""  # a credential without which the answer makes no sense
 
 
 _NAMES = frozenset(f.name for f in fields(Parameter))

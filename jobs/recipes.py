@@ -98,12 +98,6 @@ class JobPlan:
     results_dir: str = ""
     mounts: tuple[str, ...] = ()  # mount paths that the pool has to have
 
-    @property
-    def secrets(self) -> frozenset[str]:
-        """Names of the secrets it refers to."""
-        everywhere = [*self.common_environment, *(v for task in self.tasks for v in task.environment)]
-        return frozenset(variable.secret for variable in everywhere if variable.secret)
-
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, from which `from_dict` makes an equal plan."""
         return asdict(self)
@@ -150,11 +144,6 @@ def cleaned(definition: Mapping[str, Any], parameters: Mapping[str, Any]) -> dic
     if problems:
         raise ValueError("; ".join(f"{name}: {message}" for name, message in problems.items()))
     return values
-
-
-def defaults(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a fresh form shows."""
-    return {parameter.name: parameter.default for parameter in read(definition)}
 
 
 def _examine(

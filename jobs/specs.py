@@ -1,6 +1,8 @@
 """From a job's plan to what Azure is sent: the secrets are put in here, and nothing here is stored or logged."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from activity.gateways import reveal, storage_gateway
 from activity.ledger import Failed
@@ -17,6 +19,7 @@ from cloud.types import (
     UserIdentity,
 )
 from jobs.models import Job
+from jobs.parameters import read
 from jobs.places import storage_for
 from jobs.recipes import JobPlan, OutputPlan, PreparationPlan, TaskPlan, Variable
 from pools.models import ImageName, Registry, StorageAccount
@@ -119,6 +122,16 @@ def environment(account: Account, variables: tuple[Variable, ...]) -> list[Envir
         elif credential := secret_of(account, variable.secret):
             settings.append(EnvironmentSetting(name=variable.name, value=reveal(credential), is_secret=True))
     return settings
+
+
+def missing_secrets(account: Account, spec: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, str]:
+    """Return a message per answer that needs a credential which the account does not have."""
+    needed = {p.name: p.needs_secret for p in read(spec) if p.needs_secret and values.get(p.name)}
+    return {
+        name: f"This needs the credential {secret}, which an admin can add."
+        for name, secret in needed.items()
+        if secret_of(account, secret) is None
+    }
 
 
 def secret_of(account: Account, name: str) -> Credential | None:

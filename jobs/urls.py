@@ -2,10 +2,10 @@
 
 from django.urls import path
 
-from activity import converters as _converters  # noqa: F401  (registers batchid)
+from activity import converters as _converters  # noqa: F401  (registers them)
 from jobs import file_views, views
 
-JOB = "jobs/<batchid:batch_id>/"
+JOB = "jobs/<subject:batch_id>/"
 TASK = f"{JOB}tasks/<batchid:task_id>/"
 
 urlpatterns = [

@@ -20,6 +20,7 @@ from activity.pages import (
     AccountRequest,
     Role,
     account_page,
+    asked_again,
     is_unchanged,
     poll_tag,
     posted,
@@ -30,7 +31,7 @@ from activity.paging import page_by_key
 from activity.refusals import Refused
 from jobs import operations
 from jobs.filters import JobFilter
-from jobs.forms import JobForm
+from jobs.forms import JobForm, answers_of
 from jobs.models import Job, JobDefinition, Task
 from jobs.preview import rendered
 from pools.models import Pool
@@ -41,7 +42,8 @@ form_page = require_http_methods(["GET", "HEAD", "POST"])
 
 def find_job(request: AccountRequest, batch_id: str) -> Job:
     """Return the account's job of that id, living or deleted; 404 when there never was one."""
-    job = Job.objects.select_related("storage", "image__repository").find(request.account, batch_id)
+    related = ("pool", "storage", "image__repository", "revision__definition", "created_by")
+    job: Job | None = Job.objects.select_related(*related).find(request.account, batch_id)
     if job is None:
         raise Http404(f"no job {batch_id}")
     return job
@@ -91,7 +93,7 @@ def job_create(request: AccountRequest, definition: str) -> HttpResponse:
     """Ask what a definition needs to know, and submit the job."""
     job = _blank_job(request, definition)
     if request.method != "POST":
-        form = JobForm(instance=job, initial={"batch_id": job.batch_id, **_given(request)})
+        form = JobForm(instance=job, initial={"batch_id": job.batch_id, **_again(request), **_given(request)})
         return render(request, "jobs/job_form.html", {"form": form, "job": job})
     form = JobForm(request.POST, instance=job)
     if form.is_valid():
@@ -103,6 +105,12 @@ def job_create(request: AccountRequest, definition: str) -> HttpResponse:
             messages.success(request, f"{form.instance.name} is being submitted.")
             return redirect("job_detail", request.account.slug, form.instance.batch_id)
     return render(request, "jobs/job_form.html", {"form": form, "job": job, **rendered(form)}, status=422)
+
+
+def _again(request: AccountRequest) -> dict[str, Any]:
+    """Return the answers of the job that the address names (`again`), to be changed and submitted once more."""
+    before = Job.objects.select_related("revision").made_by(request.account, asked_again(request))
+    return answers_of(before) if before else {}
 
 
 def _given(request: AccountRequest) -> dict[str, Any]:
@@ -143,6 +151,7 @@ def job_detail(request: AccountRequest, batch_id: str) -> HttpResponse:
         .newest_first()[:8],
         "in_flight": in_flight,
         "now": timezone.now(),
+        "refused": Job.objects.refused(job, asker=request.user, now=timezone.now()),
         "can_end": _can_end(request, job),
         "interval": _job_interval(job, has_operation=in_flight.exists()),
     }
@@ -182,7 +191,7 @@ def chosen_log(request: AccountRequest, job: Job, task: str, nodes: list[str]) -
 
 
 def _can_end(request: AccountRequest, job: Job) -> bool:
-    if job.is_deleted or job.deletion_asked_at:
+    if not request.may_change or job.is_deleted or job.deletion_asked_at:
         return False
     is_own = job.created_by_id == request.user.pk and request.role != Role.VIEWER
     return is_own or request.role in (Role.OPERATOR, Role.ADMIN)

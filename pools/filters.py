@@ -48,7 +48,9 @@ class PoolFilter(django_filters.FilterSet):
         conditions = {
             "steady": Q(allocation_state="steady"),
             "resizing": changing,
-            "error": ~Q(problem="") | ~Q(resize_errors=[]) | Q(auto_scale_run__error__isnull=False),
+            "error": (Q(synced_hash="") & ~Q(problem=""))
+            | ~Q(resize_errors=[])
+            | Q(auto_scale_run__error__isnull=False),
             "empty": Q(current_dedicated_nodes=0, current_low_priority_nodes=0),
             "deleted": Q(deleted_at__isnull=False),
         }

@@ -1,11 +1,12 @@
 """Forms of the pools' pages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
+from django.forms.models import model_to_dict
 from django.http import QueryDict
 from django.utils import timezone
 
@@ -21,6 +22,7 @@ from pools.models import (
     VmImage,
     VmSize,
     find_image,
+    validate_new_batch_id,
 )
 from pools.scaling import LONGEST_FORMULA, pending_tasks_formula
 
@@ -57,6 +59,19 @@ SCALING_CHOICES = [
         "formula", "Autoscale, own formula", "A formula that Azure Batch evaluates every few minutes."
     ),
 ]
+
+
+def answers_of(pool: Pool) -> dict[str, Any]:
+    """Return what PoolForm would be given to ask for such a pool again; its mounts are asked in rows of their own."""
+    answers = model_to_dict(pool, fields=PoolForm.Meta.fields)
+    answers["scaling"] = "formula" if pool.is_autoscaled else "fixed"
+    if not pool.formula:
+        del answers["formula"]
+    if pool.image is not None and pool.container_image == pool.image.reference:
+        repository = pool.image.repository
+        answers |= {"registry": repository.registry_id, "repository": repository.pk}
+        answers |= {"picked": pool.container_image, "container_image": ""}
+    return answers
 
 
 def _is_small_number(text: str) -> bool:
@@ -175,10 +190,7 @@ class PoolForm(PageForm, forms.ModelForm):
     def clean_batch_id(self) -> str:
         """Refuse an id that a living pool of the account has; Azure compares ids without regard to case."""
         batch_id = str(self.cleaned_data["batch_id"])
-        if batch_id.lower() == "new":
-            raise forms.ValidationError(
-                "“new” is the address of this page; choose another id.", code="reserved"
-            )
+        validate_new_batch_id(batch_id)
         if (
             Pool.objects.for_account(self.instance.account)
             .alive()
@@ -252,15 +264,26 @@ class MountForm(PageForm, forms.ModelForm):
         )
 
 
-class MountRows:
-    """The mounts of a pool's form: as many rows as were sent, and one to fill in."""
+def _usual_mounts(account: Account) -> list[dict[str, Any]]:
+    if not StorageAccount.objects.for_account(account).exists():
+        return []
+    return [{"container_name": name, "relative_mount_path": name} for name in DEFAULT_CONTAINERS]
 
-    def __init__(self, account: Account, data: QueryDict | None = None, *, extra: int = 0) -> None:
+
+class MountRows:
+    """The mounts of a pool's form: as many rows as were sent, else those of `like` or the usual ones, and a blank one."""
+
+    def __init__(
+        self,
+        account: Account,
+        data: QueryDict | None = None,
+        *,
+        extra: int = 0,
+        like: Sequence[StorageMount] | None = None,
+    ) -> None:
         self.error = ""
         if data is None:
-            has_storage = StorageAccount.objects.for_account(account).exists()
-            names = DEFAULT_CONTAINERS if has_storage else ()
-            initial = [{"container_name": name, "relative_mount_path": name} for name in names]
+            initial = _usual_mounts(account) if like is None else [model_to_dict(mount) for mount in like]
             initial += [{}] * BLANK_MOUNTS
             self.forms = [
                 MountForm(account=account, prefix=f"mount-{index}", initial=values)

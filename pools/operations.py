@@ -15,7 +15,7 @@ from activity.refusals import Refused
 from activity.roles import Actor
 from pools import tasks
 from pools.kinds import NODES, POOLS, REGISTRY, VM_IMAGES
-from pools.models import Node, Pool, PoolRevision, Registry, StorageMount, VmSize, new_batch_id_validator
+from pools.models import Node, Pool, PoolRevision, Registry, StorageMount, VmSize, validate_new_batch_id
 
 MOST_MOUNTS = 10
 DEALLOCATION = ("requeue", "terminate", "taskcompletion", "retaineddata")
@@ -68,7 +68,7 @@ def check_pool(pool: Pool, mounts: Sequence[StorageMount] = ()) -> None:
             errors.setdefault(name, "Choose one.")
     if "batch_id" not in errors:
         try:
-            new_batch_id_validator(pool.batch_id)
+            validate_new_batch_id(pool.batch_id)
         except ValidationError as error:
             errors["batch_id"] = error
     if pool.image is not None and not _can_pull(pool.image.repository.registry):
@@ -275,6 +275,8 @@ def _require_living(pool: Pool, actor: Actor) -> None:
     roles.require_change(actor, pool.account)
     if pool.is_deleted or pool.deletion_asked_at:
         raise Refused(f"Pool {pool} is deleted already or about to be.", "deleted")
+    if pool.was_never_made:
+        raise Refused(f"Pool {pool} was never created: {pool.problem}", "never_made")
 
 
 def _check_fields(pool: Pool, *names: str) -> None:

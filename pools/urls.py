@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from activity import converters as _converters  # noqa: F401  (registers batchid)
+from activity import converters as _converters  # noqa: F401  (registers them)
 from pools import views
 
 urlpatterns = [
@@ -10,10 +10,11 @@ urlpatterns = [
     path("pools/new/", views.pool_create, name="pool_create"),
     path("pools/new/summary/", views.pool_summary, name="pool_summary"),
     path("pools/new/images/", views.pool_images, name="pool_images"),
-    path("pools/<batchid:batch_id>/", views.pool_detail, name="pool_detail"),
-    path("pools/<batchid:batch_id>/resize/", views.pool_resize, name="pool_resize"),
-    path("pools/<batchid:batch_id>/autoscale/", views.pool_autoscale, name="pool_autoscale"),
-    path("pools/<batchid:batch_id>/fix/", views.pool_fix, name="pool_fix"),
-    path("pools/<batchid:batch_id>/delete/", views.pool_delete, name="pool_delete"),
-    path("pools/<batchid:batch_id>/nodes/<batchid:node_id>/reboot/", views.node_reboot, name="node_reboot"),
+    path("pools/<subject:batch_id>/", views.pool_detail, name="pool_detail"),
+    path("pools/<subject:batch_id>/resize/", views.pool_resize, name="pool_resize"),
+    path("pools/<subject:batch_id>/autoscale/", views.pool_autoscale, name="pool_autoscale"),
+    path("pools/<subject:batch_id>/fix/", views.pool_fix, name="pool_fix"),
+    path("pools/<subject:batch_id>/stop-resize/", views.pool_stop_resize, name="pool_stop_resize"),
+    path("pools/<subject:batch_id>/delete/", views.pool_delete, name="pool_delete"),
+    path("pools/<subject:batch_id>/nodes/<batchid:node_id>/reboot/", views.node_reboot, name="node_reboot"),
 ]

@@ -19,6 +19,7 @@ from activity.pages import (
     AccountRequest,
     Role,
     account_page,
+    asked_again,
     is_unchanged,
     poll_tag,
     posted,
@@ -29,7 +30,7 @@ from activity.paging import page_by_key
 from activity.refusals import Refused
 from pools import operations
 from pools.filters import PoolFilter
-from pools.forms import SCALING_CHOICES, AutoscaleForm, MountRows, PoolForm, ResizeForm
+from pools.forms import SCALING_CHOICES, AutoscaleForm, MountRows, PoolForm, ResizeForm, answers_of
 from pools.models import Node, Pool
 from pools.preview import pool_json
 from pools.scaling import pending_tasks_formula
@@ -40,7 +41,8 @@ form_page = require_http_methods(["GET", "HEAD", "POST"])
 
 def find_pool(request: AccountRequest, batch_id: str) -> Pool:
     """Return the account's pool of that id, living or deleted; 404 when there never was one."""
-    pool = Pool.objects.select_related("size", "vm_image", "image").find(request.account, batch_id)
+    related = Pool.objects.select_related("size", "vm_image", "image")
+    pool: Pool | None = related.find(request.account, batch_id)
     if pool is None:
         raise Http404(f"no pool {batch_id}")
     return pool
@@ -86,9 +88,23 @@ def pool_create(request: AccountRequest) -> HttpResponse:
 def _pool_form(request: AccountRequest, pool: Pool, given: QueryDict) -> HttpResponse:
     """Show the form with what is given so far and without judging it."""
     sent = request.POST if request.method == "POST" else None
-    rows = MountRows(request.account, sent, extra=1 if sent and "add_mount" in sent else 0)
-    form = PoolForm(instance=pool, initial=given.dict())
+    again = _asked_again(request)
+    rows = MountRows(
+        request.account,
+        sent,
+        extra=1 if sent and "add_mount" in sent else 0,
+        like=list(again.mounts.all()) if again else None,
+    )
+    form = PoolForm(instance=pool, initial={**(answers_of(again) if again else {}), **given.dict()})
     return render(request, "pools/pool_form.html", _form_context(form, rows))
+
+
+def _asked_again(request: AccountRequest) -> Pool | None:
+    """Return the pool that the form is to be filled in from, when the address names one (`again`)."""
+    mark = asked_again(request)
+    pools = Pool.objects.select_related("image__repository__registry")
+    found: Pool | None = pools.made_by(request.account, mark) if mark else None
+    return found
 
 
 def _form_context(form: PoolForm, rows: MountRows) -> dict[str, Any]:
@@ -154,12 +170,22 @@ def pool_detail(request: AccountRequest, batch_id: str) -> HttpResponse:
         .of("pool", pool.batch_id)
         .newest_first()[:8],
         "in_flight": in_flight,
-        "can_change": not (pool.is_deleted or pool.deletion_asked_at),
+        "refused": Pool.objects.refused(pool, asker=request.user, now=timezone.now()),
+        "can_change": _can_change(request, pool),
+        "can_end": _can_end(request, pool),
         "interval": _pool_interval(pool, in_flight.exists()),
     }
     return show(
         request, page="pools/pool_detail.html", part="pools/_pool_live.html", context=context, tag=tag
     )
+
+
+def _can_end(request: AccountRequest, pool: Pool) -> bool:
+    return request.may_change and not (pool.is_deleted or pool.deletion_asked_at)
+
+
+def _can_change(request: AccountRequest, pool: Pool) -> bool:
+    return _can_end(request, pool) and not pool.was_never_made
 
 
 def _pool_interval(pool: Pool, has_operation: bool) -> str:
@@ -208,13 +234,32 @@ def pool_autoscale(request: AccountRequest, batch_id: str) -> HttpResponse:
 def pool_fix(request: AccountRequest, batch_id: str) -> HttpResponse:
     """Ask to switch autoscale off: the pool keeps the nodes it has."""
     pool = find_pool(request, batch_id)
+    text = (
+        f"The pool keeps its nodes, {pool.current_nodes} now, until it is resized. "
+        "Nodes are billed while they exist."
+    )
+    return _confirm(request, pool, "Disable autoscale", operations.disable_autoscale, "player-pause", text)
+
+
+@form_page
+@account_page(Role.OPERATOR)
+def pool_stop_resize(request: AccountRequest, batch_id: str) -> HttpResponse:
+    """Ask to end a resize where it is."""
+    pool = find_pool(request, batch_id)
+    text = "The pool keeps the nodes it has when Azure stops, and is asked for no more. Nodes are billed while they exist."
+    return _confirm(request, pool, "Stop resize", operations.stop_resize, "player-stop", text)
+
+
+def _confirm(
+    request: AccountRequest, pool: Pool, action: str, operation: Any, icon_name: str, text: str
+) -> HttpResponse:
+    """Ask for a change that needs nothing but a yes and perhaps a reason."""
     form = ReasonForm(posted(request))
-    if request.method == "POST" and form.is_valid():
-        wish = f"End of autoscale of {pool}"
-        if _asked(request, form, wish, operations.disable_autoscale, pool, **form.cleaned_data):
-            return redirect("pool_detail", request.account.slug, pool.batch_id)
-    status = 422 if form.errors else 200
-    return render(request, "pools/pool_fix.html", {"pool": pool, "form": form}, status=status)
+    is_given = request.method == "POST" and form.is_valid()
+    if is_given and _asked(request, form, f"{action} of {pool}", operation, pool, **form.cleaned_data):
+        return redirect("pool_detail", request.account.slug, pool.batch_id)
+    context = {"pool": pool, "form": form, "action": action, "icon_name": icon_name, "text": text}
+    return render(request, "pools/pool_confirm.html", context, status=422 if form.errors else 200)
 
 
 @form_page

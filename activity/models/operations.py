@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from activity.models.accounts import Account
@@ -20,8 +21,8 @@ class OperationQuerySet(models.QuerySet["Operation"]):
         return self.filter(state__in=Operation.UNSETTLED)
 
     def of(self, kind: str, subject: str) -> "OperationQuerySet":
-        """Return those about one thing, such as ("pool", "training_1")."""
-        return self.filter(kind=kind, subject=subject)
+        """Return those about one thing, such as ("pool", "training_1"); Azure's ids know no case."""
+        return self.filter(kind=kind, subject_lower=subject.lower())
 
     def newest_first(self) -> "OperationQuerySet":
         """Return them in the order that pages show."""
@@ -32,7 +33,7 @@ class OperationQuerySet(models.QuerySet["Operation"]):
         elder = Operation.objects.unsettled().filter(
             account=OuterRef("account"),
             kind=OuterRef("kind"),
-            subject=OuterRef("subject"),
+            subject_lower=OuterRef("subject_lower"),
             pk__lt=OuterRef("pk"),
         )
         due = Q(state=Operation.State.PENDING, due_at__lte=now)
@@ -59,6 +60,9 @@ class Operation(models.Model):
     verb = models.CharField(max_length=40)
     kind = models.CharField(max_length=40)
     subject = models.CharField(max_length=200)
+    subject_lower = models.GeneratedField(
+        expression=Lower("subject"), output_field=models.CharField(max_length=200), db_persist=True
+    )
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="operations"
     )
@@ -92,14 +96,14 @@ class Operation(models.Model):
         indexes = [
             models.Index(fields=["account", "-id"], name="operation_newest"),
             models.Index(fields=["account", "state"], name="operation_state"),
-            models.Index(fields=["account", "kind", "subject", "-id"], name="operation_of_subject"),
+            models.Index(fields=["account", "kind", "subject_lower", "-id"], name="operation_of_subject"),
             models.Index(fields=["due_at"], condition=Q(state="pending"), name="operation_due"),
             models.Index(fields=["lease_until"], condition=Q(state="running"), name="operation_leased"),
         ]
         constraints = [
             # The database itself keeps two workers from changing one thing at the same time.
             models.UniqueConstraint(
-                fields=["account", "kind", "subject"],
+                fields=["account", "kind", "subject_lower"],
                 condition=Q(state="running"),
                 name="one_running_operation_per_subject",
             ),

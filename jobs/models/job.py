@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Self, cast
+from typing import Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -13,6 +13,7 @@ from django.db.models.functions import Lower
 from pools.models import (
     Badge,
     Lifecycle,
+    LifecycleQuerySet,
     ObservedQuerySet,
     Pool,
     SeenModel,
@@ -41,35 +42,27 @@ UNSETTLED = models.Q(deleted_at=None) & (
     | models.Q(deletion_asked_at__isnull=False)
     | models.Q(state__in=("active", *CHANGING))
 )
+BLOCKED = models.Q(state="active", tasks_running=0) & (
+    models.Q(preparations_failed__gt=0, preparations_running=0) | models.Q(pool__deleted_at__isnull=False)
+)
+"""No task of it can start, whatever the nodes do."""
 FAILED = models.Q(tasks_failed__gt=0) | models.Q(preparations_failed__gt=0) | ~models.Q(problem="")
 
 
-class JobQuerySet(ObservedQuerySet):
+class JobQuerySet(LifecycleQuerySet):
     """Jobs as pages ask for them."""
-
-    def for_account(self, account: models.Model) -> Self:
-        """Keep one account's jobs."""
-        return self.filter(account=account)
-
-    def unsettled(self) -> Self:
-        """Keep jobs in which something is still going to change by itself."""
-        return self.filter(is_unsettled=True)
 
     def unfinished(self) -> Self:
         """Keep jobs whose tasks Azure may still change, or whose last look is still to be taken."""
         return self.alive().exclude(synced_hash="").filter(has_final_tasks=False)
 
-    def starting_with(self, prefix: str) -> Self:
-        """Keep jobs whose id starts so, whatever the case."""
-        return self.filter(batch_id_lower__startswith=prefix.lower())
-
-    def find(self, account: models.Model, batch_id: str) -> "Job | None":
-        """Return the living job of that id, else the one deleted last, else None."""
-        named = self.filter(account=account, batch_id_lower=batch_id.lower()).select_related(
-            "pool", "revision__definition"
+    def waiting(self) -> Self:
+        """Keep jobs that have tasks to run, run none yet, and only need nodes or Azure's answer."""
+        is_done = models.Q(
+            tasks_total__gt=0, tasks_total__lte=models.F("tasks_succeeded") + models.F("tasks_failed")
         )
-        found = named.filter(deleted_at=None).first() or named.order_by("-deleted_at").first()
-        return cast("Job | None", found)
+        is_open = models.Q(state="active", tasks_running=0) | models.Q(synced_hash="", problem="")
+        return self.alive().filter(is_open).exclude(is_done).exclude(BLOCKED)
 
 
 class Job(WithImage, Lifecycle):
@@ -232,6 +225,11 @@ class Job(WithImage, Lifecycle):
         return self.tasks_succeeded + self.tasks_failed
 
     @property
+    def waits(self) -> bool:
+        """Whether it has tasks left, or nobody knows yet."""
+        return not self.tasks_total or self.done < self.tasks_total
+
+    @property
     def is_finished(self) -> bool:
         """Whether Azure calls it completed."""
         return self.state == "completed"
@@ -258,7 +256,8 @@ class Job(WithImage, Lifecycle):
 
     def _ending_badge(self) -> Badge | None:
         if self.is_deleted:
-            return Badge("bad", "Failed", self.problem) if not self.was_seen else Badge("off", "Deleted")
+            failed = self.problem or not self.was_seen
+            return Badge("bad", "Failed", self.problem) if failed else Badge("off", "Deleted")
         if self.deletion_asked_at or self.state == "deleting":
             return Badge("trans", "Deleting")
         if self.state == "completed":
@@ -294,11 +293,13 @@ class Job(WithImage, Lifecycle):
             return Badge(
                 "bad", "Blocked", "The preparation task failed and is out of retries: no task can start."
             )
+        if self.waits and self.pool is not None and self.pool.is_deleted:
+            return Badge("bad", "Blocked", f"Pool {self.pool_name} no longer exists: no task can start.")
         if self.tasks_preparing or self.preparations_running:
             return Badge("trans", "Preparing")
-        if self.tasks_total and self.done >= self.tasks_total and self.on_all_tasks_complete == "noaction":
+        if not self.waits and self.on_all_tasks_complete == "noaction":
             return Badge("off", "Open", "All tasks are over; the job stays open until somebody ends it.")
-        if self.tasks_total and self.done >= self.tasks_total:
+        if not self.waits:
             return Badge("run", "Running", "All tasks are over; Azure has yet to close the job.")
         if self.pool is not None and not self.pool.usable_nodes:
             return Badge("wait", "Waiting for nodes", f"Pool {self.pool_name} has no usable node yet.")

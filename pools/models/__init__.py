@@ -5,13 +5,21 @@ from .catalog import Image, Registry, Repository, StorageAccount, VmImage, VmSiz
 from .node import Node
 from .pool import Pool, PoolRevision, StorageMount
 from .reference import ImageName, WithImage, find_image
-from .seen import Lifecycle, ObservedQuerySet, SeenModel, batch_id_validator, new_batch_id_validator
+from .seen import (
+    Lifecycle,
+    LifecycleQuerySet,
+    ObservedQuerySet,
+    SeenModel,
+    batch_id_validator,
+    validate_new_batch_id,
+)
 
 __all__ = [
     "Badge",
     "Image",
     "ImageName",
     "Lifecycle",
+    "LifecycleQuerySet",
     "Node",
     "ObservedQuerySet",
     "Pool",
@@ -26,5 +34,5 @@ __all__ = [
     "WithImage",
     "batch_id_validator",
     "find_image",
-    "new_batch_id_validator",
+    "validate_new_batch_id",
 ]

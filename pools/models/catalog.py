@@ -1,7 +1,6 @@
 """What pools and jobs are made from: container images, VM sizes, node images, storage accounts."""
 
 from datetime import date, datetime
-from fractions import Fraction
 from typing import Self
 
 from django.core.validators import RegexValidator
@@ -216,10 +215,6 @@ class Image(SeenModel):
 class VmSizeQuerySet(models.QuerySet):
     """Sizes to choose from."""
 
-    def with_gpu(self) -> Self:
-        """Keep sizes with at least a part of a GPU."""
-        return self.filter(has_gpu=True)
-
     def offered(self, today: date) -> Self:
         """Leave out sizes that are retired by then."""
         return self.exclude(retirement_date__lte=today)
@@ -257,11 +252,6 @@ class VmSize(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    @property
-    def gpus(self) -> Fraction:
-        """How many GPUs one node has; 0 when none or unknown."""
-        return Fraction(self.gpu_count or "0")
 
     @property
     def gpu_text(self) -> str:

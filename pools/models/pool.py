@@ -1,7 +1,7 @@
 """Pools: what was asked for, what Azure shows, and the nodes they are made of."""
 
 from datetime import timedelta
-from typing import Any, Self, cast
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -13,7 +13,7 @@ from .badge import Badge
 from .catalog import StorageAccount, VmImage, VmSize
 from .node import FAILED_NODE_STATES
 from .reference import WithImage
-from .seen import BATCH_ID_LENGTH, Lifecycle, ObservedQuerySet, batch_id_validator
+from .seen import BATCH_ID_LENGTH, Lifecycle, LifecycleQuerySet, batch_id_validator
 
 MOUNT_OPTIONS = "-o attr_timeout=240 -o entry_timeout=240 -o negative_timeout=120 -o allow_other"
 """Options of the shared containers in Zooniverse's pools."""
@@ -32,28 +32,6 @@ UNSETTLED = models.Q(deleted_at=None) & (
     | models.Q(allocation_state__in=CHANGING)
     | models.Q(nodes_changing__gt=0)
 )
-
-
-class PoolQuerySet(ObservedQuerySet):
-    """Pools as pages ask for them."""
-
-    def for_account(self, account: models.Model) -> Self:
-        """Keep one account's pools."""
-        return self.filter(account=account)
-
-    def unsettled(self) -> Self:
-        """Keep pools in which something is still going to change by itself."""
-        return self.filter(is_unsettled=True)
-
-    def starting_with(self, prefix: str) -> Self:
-        """Keep pools whose id starts so, whatever the case."""
-        return self.filter(batch_id_lower__startswith=prefix.lower())
-
-    def find(self, account: models.Model, batch_id: str) -> "Pool | None":
-        """Return the living pool of that id, else the one deleted last, else None."""
-        named = self.filter(account=account, batch_id_lower=batch_id.lower())
-        found = named.filter(deleted_at=None).first() or named.order_by("-deleted_at").first()
-        return cast("Pool | None", found)
 
 
 class Pool(WithImage, Lifecycle):
@@ -153,7 +131,7 @@ class Pool(WithImage, Lifecycle):
         db_persist=True,
     )
 
-    objects = PoolQuerySet.as_manager()
+    objects = LifecycleQuerySet.as_manager()
 
     class Meta:
         ordering = ["batch_id"]
@@ -275,7 +253,11 @@ class Pool(WithImage, Lifecycle):
 
     def _ending_badge(self) -> Badge | None:
         if self.is_deleted:
-            return Badge("bad", "Not created", self.problem) if not self.was_seen else Badge("off", "Deleted")
+            return (
+                Badge("off", "Deleted", self.problem)
+                if self.was_seen
+                else Badge("bad", "Not created", self.problem)
+            )
         if self.deletion_asked_at or self.state == "deleting":
             return Badge("trans", "Deleting")
         if not self.was_seen:

@@ -83,7 +83,7 @@ class WithImage(models.Model):
         help_text="registry/repository:tag, or registry/repository@sha256:…; empty leaves it to the pool.",
     )
     image = models.ForeignKey(
-        Image, models.SET_NULL, null=True, blank=True, related_name="%(class)ss", editable=False
+        Image, models.RESTRICT, null=True, blank=True, related_name="%(class)ss", editable=False
     )
     pins_digest = models.BooleanField(
         "pin to digest", default=True, help_text="Keep using this digest even when the tag moves."

@@ -109,8 +109,6 @@ def _given_up(model: Model, account: Account, found: Found) -> Any:
 
 def _update(model: Model, row: Any, found: Found) -> None:
     columns = fit(model, found.values) | {"synced_hash": found.digest, "deleted_at": None}
-    if not row.was_seen:
-        columns["problem"] = ""
     model._default_manager.filter(pk=row.pk).update(**columns)
 
 

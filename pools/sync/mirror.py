@@ -10,7 +10,6 @@ from django.db import models
 
 from activity.bulk import BATCH, bulk_write
 from activity.targets import Counts
-from pools.models import SeenModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +103,3 @@ def fit(model: type[models.Model], values: Mapping[str, Any]) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """Turn snapshots' parts into plain JSON values (dataclasses to dicts, times to text)."""
     return orjson.loads(orjson.dumps(value))
-
-
-def is_same(row: SeenModel, digest: str) -> bool:
-    """Whether a living row already holds what was listed."""
-    return row.synced_hash == digest and row.deleted_at is None

@@ -87,6 +87,10 @@ def test_file_references_stay_within_the_folder(tmp_path: Path, settings: Any) -
         Credential.objects.all().delete()
     with pytest.raises(CloudError, match="cannot be read"):
         gateways.reveal(make_reference("file", "missing"))
+    Credential.objects.all().delete()
+    (folder / "binary").write_bytes(b"\xff\xfe")
+    with pytest.raises(CloudError, match="is not UTF-8"):
+        gateways.reveal(make_reference("file", "binary"))
 
 
 @pytest.mark.parametrize(

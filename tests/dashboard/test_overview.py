@@ -129,3 +129,13 @@ def test_pages_are_served_under_the_strict_policy(client: Client, viewer: User, 
     policy = client.get("/zoobot/")["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
+
+
+def test_a_form_that_is_too_large_is_answered_by_a_page(
+    client: Client, operator: User, account: Account
+) -> None:
+    """What is wrong, and that nothing was changed."""
+    client.force_login(operator)
+    answer = client.post("/zoobot/pools/new/", {"start_command": "x" * 2_700_000})
+    assert answer.status_code == 400
+    assert "up to 2.5 MB" in answer.content.decode()

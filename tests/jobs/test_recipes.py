@@ -69,7 +69,11 @@ def test_training_has_the_settings_of_the_workflow():
     assert plan.on_all_tasks_complete == "terminatejob"
     assert (plan.results_container, plan.results_dir) == ("training", f"{folder}/results")
     assert plan.mounts == ("training", "models")
-    assert plan.secrets == {"WANDB_API_KEY", "HONEYBADGER_API_KEY"}
+    assert {variable.secret for variable in plan.common_environment} == {
+        "",
+        "WANDB_API_KEY",
+        "HONEYBADGER_API_KEY",
+    }
 
 
 def test_prediction_has_the_settings_of_the_workflow():

@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from activity.models import Account, Operation
-from jobs import operations, recipes
+from jobs import operations, parameters
 from jobs.files import FileRow
 from jobs.models import Job, JobDefinition
 from tests.make import (
@@ -43,9 +43,9 @@ def given(account: Account) -> dict[str, Any]:
         mount_configuration=MOUNTS,
     )
     definition = JobDefinition.objects.select_related("current").get(slug="zoobot-training")
-    defaults = recipes.defaults(definition.spec)
+    questions = parameters.read(definition.spec)
     return {
-        **{f"p_{name}": value for name, value in defaults.items() if value is not None},
+        **{f"p_{asked.name}": asked.default for asked in questions if asked.default is not None},
         "batch_id": "job-1",
         "title": "Round 7",
         "pool": pool.pk,

@@ -343,3 +343,16 @@ def test_long_lists_are_not_counted_to_the_end(
     assert all(
         issubclass(site.site._registry[model].paginator, CappedPaginator) for model in (Pool, Image, VmSize)
     )
+
+
+def test_a_registry_whose_images_are_in_use_is_kept(signed_in: Client, account: Account) -> None:
+    """Pools and jobs would forget which image they run; one that nothing uses may go."""
+    image = make_image(account)
+    pool = make_pool(account, image=image, container_image=image.reference)
+    registry = image.repository.registry
+    url = reverse("admin:pools_registry_delete", args=[registry.pk])
+    signed_in.post(url, {"post": "yes"})
+    assert Registry.objects.filter(pk=registry.pk).exists()
+    pool.delete()
+    signed_in.post(url, {"post": "yes"})
+    assert not Registry.objects.filter(pk=registry.pk).exists()

@@ -89,7 +89,7 @@ def test_our_pool_is_recognised_by_its_mark_and_keeps_what_was_asked(account: Ac
         "Round 7",
         asked.created_at,
     )
-    assert (pool.state, pool.display_name, pool.problem) == ("active", "gpu", "")
+    assert (pool.state, pool.display_name, pool.badge.word) == ("active", "gpu", "Steady, 0 nodes")
 
 
 def test_every_column_is_read(account: Account) -> None:
@@ -213,7 +213,7 @@ def test_a_pool_given_up_too_early_comes_back_as_the_same_row(account: Account) 
     asked = asked_pool(account, deleted_at=NOW, problem="Cancelled.")
     assert pull(account, pool_seen(operation=MARK)) == Counts(seen=1, changed=1)
     pool = Pool.objects.get()
-    assert (pool.pk, pool.deleted_at, pool.problem) == (asked.pk, None, "")
+    assert (pool.pk, pool.deleted_at, pool.badge.word) == (asked.pk, None, "Steady, 0 nodes")
     pull(account)
     pull(account, pool_seen(operation=MARK))
     assert Pool.objects.get().deleted_at is None, "a listing that missed it once"
