@@ -56,11 +56,15 @@ def image(local: Account, emulator: dict[str, Any]) -> Image:
 
 @pytest.fixture
 def processes(
-    tmp_path: Path, emulator: dict[str, Any], local: Account, request: pytest.FixtureRequest
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    emulator: dict[str, Any],
+    local: Account,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Processes]:
     """Return worker and beat on the test's database."""
     name = getattr(request.config, "workerinput", {}).get("workerid", "gw0")
-    found = Processes(tmp_path, emulator, broker_url(tmp_path, name))
+    found = Processes(tmp_path, emulator, broker_url(tmp_path_factory.getbasetemp(), name))
     yield found
     found.stop()
 
@@ -84,8 +88,8 @@ def crash_and_recover(operation: Operation, step: str, processes: Processes) -> 
     """Let a worker die at the step, start another one, and wait until the operation is settled."""
     processes.beat()
     victim = processes.worker(crash_at=step)
-    until(lambda: victim.poll() is not None, processes)
-    assert victim.returncode == -signal.SIGKILL, processes.log.read_text()[-4000:]
+    until(lambda: victim.exitcode is not None, processes)
+    assert victim.exitcode == -signal.SIGKILL, processes.log.read_text()[-4000:]
     processes.worker()
     settled = Operation.objects.filter(pk=operation.pk).exclude(state__in=Operation.UNSETTLED)
     until(settled.exists, processes)

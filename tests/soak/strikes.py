@@ -1,10 +1,10 @@
 """What goes wrong: processes killed without warning, messages that never arrive, Azure away for a moment."""
 
 import random
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 
 from activity.models import Operation
 from dashboard.celery import app
@@ -48,16 +48,14 @@ class Strikes:
     def _soon(self) -> float:
         return time.monotonic() + self.chance.uniform(2, 4)
 
-    def _kill(
-        self, name: str, victim: subprocess.Popen[bytes], start: Callable[[], subprocess.Popen[bytes]]
-    ) -> subprocess.Popen[bytes]:
+    def _kill(self, name: str, victim: BaseProcess, start: Callable[[], BaseProcess]) -> BaseProcess:
         """Kill a process, which has no children: worker threads die with it. Return its successor."""
-        if victim.poll() is not None:
+        if victim.exitcode is not None:
             raise RuntimeError(
                 f"One of the {name} has ended by itself: {self.processes.log.read_text()[-4000:]}"
             )
         victim.kill()
-        victim.wait()
+        victim.join()
         self.counts[name] += 1
         return start()
 
