@@ -35,8 +35,14 @@ class Clock:
         return seconds / self.scale
 
     def after(self, seconds: float) -> datetime:
-        """Return the real instant at which an emulated wait of `seconds`, begun now, is over."""
-        return self.now() + timedelta(seconds=self.scaled(seconds))
+        """Return the real instant at which an emulated wait of `seconds`, begun now, is over.
+
+        It is the calendar's last one for a wait that would end after it.
+        """
+        try:
+            return self.now() + timedelta(seconds=self.scaled(seconds))
+        except OverflowError:
+            return datetime.max.replace(tzinfo=UTC)
 
     def sleep(self, seconds: float) -> None:
         """Wait for an emulated `seconds`."""

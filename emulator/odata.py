@@ -7,12 +7,15 @@ no comparison but `ne`.
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
+
+from emulator import dates
 
 Predicate = Callable[[dict[str, Any]], bool]
 Value = str | float | bool | datetime
+# How deep the service's own parser goes.
+_MOST_LEVELS = 100
 _TOKEN = re.compile(
     r"\s*(?:(?P<when>[Dd]ate[Tt]ime'(?:[^']|'')*')|(?P<text>'(?:[^']|'')*')|(?P<number>-?\d+(?:\.\d+)?)"
     r"|(?P<word>[A-Za-z_][A-Za-z0-9_]*(?:/[A-Za-z_][A-Za-z0-9_]*)*)|(?P<mark>[(),]))"
@@ -62,6 +65,7 @@ class _Parser:
     def __init__(self, tokens: list[_Token], properties: frozenset[str]) -> None:
         self._tokens = tokens
         self._position = 0
+        self._level = 0
         self._properties = properties
 
     @property
@@ -99,8 +103,12 @@ class _Parser:
 
     def _unary(self) -> Predicate:
         if self._takes("("):
+            self._level += 1
+            if self._level > _MOST_LEVELS:
+                raise FilterError("Recursion depth exceeded allowed limit")
             inner = self.alternatives()
             self._expect(")")
+            self._level -= 1
             return inner
         if self._takes("startswith"):
             return self._starts_with()
@@ -170,7 +178,7 @@ def _value(token: _Token) -> Value:
     if token.kind == "when":
         try:
             return _instant(token.text[token.text.index("'") + 1 : -1])
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise FilterError(f"{token.text} is not an instant") from error
     if token.text in ("true", "false"):
         return token.text == "true"
@@ -179,7 +187,6 @@ def _value(token: _Token) -> Value:
 
 def _instant(text: str) -> datetime:
     try:
-        found = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+        return dates.iso_date(text)
     except ValueError:
-        found = parsedate_to_datetime(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+        return dates.http_date(text)

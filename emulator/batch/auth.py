@@ -1,15 +1,14 @@
 """Who is asking: SharedKey signatures and Entra bearer tokens."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+from emulator import dates
 from emulator.errors import BatchError
 
 AUDIENCE = "https://batch.core.windows.net/"
@@ -65,7 +64,7 @@ def check_shared_key(
         raise BatchError("InvalidAuthenticationInfo")
     try:
         base64.b64decode(signature, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise BatchError("InvalidAuthenticationInfo") from error
     _check_date(headers.get("ocp-date") or headers.get("date"), now)
     if name.lower() != account.lower():
@@ -76,10 +75,10 @@ def check_shared_key(
 
 def _check_date(text: str | None, now: datetime) -> None:
     try:
-        sent = parsedate_to_datetime(text or "")
+        sent = dates.http_date(text or "")
     except ValueError as error:
         raise _refused("The request has no readable ocp-date header") from error
-    if sent.tzinfo is None or abs(now - sent) > MOST_SKEW:
+    if abs(now - sent) > MOST_SKEW:
         raise _refused("The request is too old or its clock is wrong")
 
 

@@ -2,11 +2,11 @@
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from emulator.batch import wire
+from emulator.batch import shapes, wire
 from emulator.errors import invalid, missing
 
 SECRET_MEMBERS = frozenset({"password", "accountKey", "sasKey", "sshPrivateKey", "protectedSettings"})
@@ -14,6 +14,14 @@ MOST_NAME = 1024
 MOST_SLOTS = 256
 MOST_MOUNTS = 10
 MOST_NODES = 100_000
+MOUNT_KINDS = frozenset(
+    {
+        "azureBlobFileSystemConfiguration",
+        "nfsMountConfiguration",
+        "cifsMountConfiguration",
+        "azureFileShareConfiguration",
+    }
+)
 SHORTEST_RESIZE = timedelta(minutes=5)
 SHORTEST_INTERVAL = timedelta(minutes=5)
 LONGEST_INTERVAL = timedelta(hours=168)
@@ -32,22 +40,16 @@ USER = {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}}
 
 
 def whole(body: Mapping[str, Any], name: str, lowest: int, highest: int) -> None:
-    """Refuse a member that is there but is no whole number within the bounds."""
+    """Refuse a member, a number, that is there but not within the bounds."""
     value = body.get(name)
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise invalid(name, value, "The value is not a whole number")
-    if not lowest <= value <= highest:
+    if value is not None and not lowest <= value <= highest:
         raise invalid(name, value, f"The value must be between {lowest} and {highest}")
 
 
 def one_of(body: Mapping[str, Any], name: str, *allowed: str) -> None:
-    """Refuse a member that is there but is none of the words, whatever their case."""
+    """Refuse a member, a text, that is there but is none of the words, whatever their case."""
     value = body.get(name)
-    if value is None:
-        return
-    if not isinstance(value, str) or value.lower() not in allowed:
+    if value is not None and value.lower() not in allowed:
         raise invalid(name, value, f"The value must be one of {', '.join(allowed)}")
 
 
@@ -69,18 +71,18 @@ def _without_secrets(value: Any) -> Any:
 def named(body: Mapping[str, Any]) -> None:
     """Check the members that pools, jobs and tasks have in common."""
     name = body.get("displayName")
-    if name is not None and (not isinstance(name, str) or len(name) > MOST_NAME):
+    if name is not None and len(name) > MOST_NAME:
         raise invalid("displayName", name, f"The name has more than {MOST_NAME} characters")
-    for entry in body.get("metadata", []):
-        if not isinstance(entry, dict) or "name" not in entry:
-            raise missing("metadata.name")
 
 
 def pool(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body of a pool, checked and filled as the service does."""
+    """Return the body of a pool, checked and filled as the service does; its types are right already."""
+    body = shapes.without_written(body)
     named(body)
-    if not isinstance(body.get("vmSize"), str):
-        raise missing("vmSize")
+    for name in ("vmSize", "virtualMachineConfiguration"):
+        if name not in body:
+            raise missing(name)
+    shapes.check_complete(body, "Pool")
     whole(body, "targetDedicatedNodes", 0, MOST_NODES)
     whole(body, "targetLowPriorityNodes", 0, MOST_NODES)
     whole(body, "taskSlotsPerNode", 1, MOST_SLOTS)
@@ -101,11 +103,20 @@ def pool(body: Mapping[str, Any]) -> dict[str, Any]:
     _network(filled)
     if "startTask" in filled:
         filled["startTask"] = start_task(filled["startTask"])
-    if len(filled.get("mountConfiguration", [])) > MOST_MOUNTS:
-        raise invalid("mountConfiguration", len(filled["mountConfiguration"]), "Too many mounts")
+    _check_mounts(filled.get("mountConfiguration", []))
     for user in filled.get("userAccounts", []):
         user.setdefault("elevationLevel", "nonadmin")
     return filled
+
+
+def _check_mounts(mounts: Sequence[Mapping[str, Any]]) -> None:
+    if len(mounts) > MOST_MOUNTS:
+        raise invalid("mountConfiguration", len(mounts), "Too many mounts")
+    for mount in mounts:
+        if len(mount) != 1 or not MOUNT_KINDS.issuperset(mount):
+            raise invalid(
+                "mountConfiguration", ", ".join(mount), "A mount is of exactly one of the known kinds"
+            )
 
 
 def _policy(policy: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,12 +129,7 @@ def _policy(policy: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _machine(body: Mapping[str, Any]) -> dict[str, Any]:
-    if "virtualMachineConfiguration" not in body:
-        raise missing("virtualMachineConfiguration")
     machine: dict[str, Any] = copy.deepcopy(body["virtualMachineConfiguration"])
-    for name in ("imageReference", "nodeAgentSKUId"):
-        if name not in machine:
-            raise missing(name)
     image = machine["imageReference"]
     own_image = image.get("virtualMachineImageId")
     if own_image is None:
@@ -184,7 +190,7 @@ def start_task(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _command(body: Mapping[str, Any], owner: str) -> None:
-    if not isinstance(body.get("commandLine"), str):
+    if "commandLine" not in body:
         raise missing(f"{owner}.commandLine" if owner != "task" else "commandLine")
     if not body["commandLine"].strip() and "containerSettings" not in body:
         raise invalid("commandLine", body["commandLine"], "The command line is empty")
@@ -232,8 +238,10 @@ def constraints(
 
 def task(body: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of a task, checked and filled; `job` is the document of its job."""
+    body = shapes.without_written(body)
     named(body)
     _command(body, "task")
+    shapes.check_complete(body, "Task")
     whole(body, "requiredSlots", 1, MOST_SLOTS)
     filled = {"requiredSlots": 1, **_settings(body)}
     retries = int(job.get("constraints", {}).get("maxTaskRetryCount", 0))
@@ -243,7 +251,9 @@ def task(body: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, Any]:
 
 def job(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of a job, checked and filled."""
+    body = shapes.without_written(body)
     named(body)
+    shapes.check_complete(body, "Job")
     whole(body, "priority", -1000, 1000)
     whole(body, "maxParallelTasks", -1, 2**31 - 1)
     one_of(body, "onAllTasksComplete", "noaction", "terminatejob")

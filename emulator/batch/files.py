@@ -1,4 +1,9 @@
-"""Files of nodes and tasks: lists, properties, contents by range, and removal."""
+"""Files of nodes and tasks: lists, properties, contents by range, and removal.
+
+Tasks put there what they like: links that lead elsewhere, pipes, names that are no text. What lies beyond the folder
+that is asked for, or is neither a file nor a directory, is not there for clients. The way to a file is taken step by
+step without following a link, so that one put in place meanwhile leads nowhere.
+"""
 
 import mimetypes
 import os
@@ -7,37 +12,59 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from emulator import dates
 from emulator.batch import jobs, nodes, pools, tasks, wire
-from emulator.batch.http import Answer, Handler, Operation, Request, list_docs, operation, predicate
+from emulator.batch.http import (
+    Answer,
+    Handler,
+    Operation,
+    Request,
+    date_header,
+    list_docs,
+    operation,
+    predicate,
+)
+from emulator.blob.files import open_file, parent
 from emulator.errors import BatchError
 
 if TYPE_CHECKING:
     from emulator.batch.state import BatchState
 
 CHUNK = 1 << 18
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{1,20})-(\d{0,20})", re.ASCII)
 _TEXT = frozenset({".txt", ".log", ".err", ".out", ""})
 
 
 @dataclass(frozen=True)
 class _Place:
-    """A folder whose files are served, and the address that its files have."""
+    """A folder whose files are served, without links on the way to it, and the address that its files have."""
 
     root: Path
     url: str
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file or directory of a place: its path without links, and its status there."""
+
+    path: Path
+    facts: os.stat_result
+
+    @property
+    def is_directory(self) -> bool:
+        return stat.S_ISDIR(self.facts.st_mode)
 
 
 def _node_place(state: "BatchState", request: Request) -> _Place:
     pool = pools.find(state, request)
     node = nodes.find(state, request, pool)
     root = state.runner.node_root(request.account, pool.id, node.id)
-    return _Place(root, f"{nodes.url_of(request, pool.id, node.id)}/files")
+    return _Place(root.resolve(), f"{nodes.url_of(request, pool.id, node.id)}/files")
 
 
 def _task_place(state: "BatchState", request: Request) -> _Place:
@@ -48,63 +75,102 @@ def _task_place(state: "BatchState", request: Request) -> _Place:
     info = task.doc.get("nodeInfo")
     if info is None:
         raise BatchError("TaskFilesUnavailable")
-    root = state.runner.node_root(request.account, info["poolId"], info["nodeId"])
-    folder = root / info["taskRootDirectory"]
-    if not folder.is_dir():
+    root = state.runner.node_root(request.account, info["poolId"], info["nodeId"]).resolve()
+    folder = _look(root, root / info["taskRootDirectory"])
+    # A task can move its own directory away and put a link there.
+    if folder is None or not folder.is_directory or folder.path != root / info["taskRootDirectory"]:
         raise BatchError("TaskFilesUnavailable")
-    return _Place(folder, f"{tasks.url_of(request, job.id, task.id)}/files")
+    return _Place(folder.path, f"{tasks.url_of(request, job.id, task.id)}/files")
 
 
-def _resolve(place: _Place, name: str) -> Path:
-    """Return the file that a name means; links and `..` must not lead out of the folder."""
-    root = place.root.resolve()
-    path = (root / name.replace("\\", "/")).resolve()
-    if not path.is_relative_to(root) or not path.exists():
+def _look(root: Path, path: Path) -> _File | None:
+    """Return what a path means when links are followed, None when it leads out of the root or to nothing to read."""
+    try:
+        real = Path(os.path.realpath(path, strict=True))
+    except (OSError, ValueError):
+        return None
+    return _status(real) if real.is_relative_to(root) else None
+
+
+def _status(path: Path) -> _File | None:
+    """Return the file or directory at a path without links, None for anything else."""
+    try:
+        facts = path.lstat()
+    except OSError:
+        return None
+    is_readable = stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)
+    return _File(path, facts) if is_readable else None
+
+
+def _find(place: _Place, request: Request) -> _File:
+    found = _look(place.root, place.root / _name(request))
+    if found is None:
         raise BatchError("FileNotFound")
-    return path
+    return found
+
+
+def _name(request: Request) -> str:
+    return request.parameters["path"].replace("\\", "/")
 
 
 def _list(place: _Place, request: Request) -> Answer:
     keep = predicate(request, frozenset({"name"}))
-    docs = [_entry(place, path) for path in _walk(place.root, recursive=request.flag("recursive"))]
+    found = _walk(place.root, recursive=request.flag("recursive"))
+    docs = [_entry(place, path, file) for path, file in found]
     return list_docs(request, "files", [doc for doc in docs if keep is None or keep(doc)])
 
 
-def _walk(root: Path, *, recursive: bool) -> Iterator[Path]:
-    """Yield the entries level by level, folders of a level before what is in them; links are not followed."""
+def _walk(root: Path, *, recursive: bool) -> Iterator[tuple[Path, _File]]:
+    """Yield the entries level by level, folders of a level before what is in them; no folder is entered by a link."""
     level = [root]
     while level:
         below = list[Path]()
         for folder in level:
-            try:
-                entries = sorted(folder.iterdir())
-            except OSError:
-                continue
-            yield from entries
-            below += [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
+            for path in _paths(folder):
+                file = _look(root, path) if path.is_symlink() else _status(path)
+                if file is None:
+                    continue
+                yield path, file
+                if file.is_directory and file.path == path:
+                    below.append(path)
         level = below if recursive else []
 
 
-def _entry(place: _Place, path: Path) -> dict[str, Any]:
-    name = path.relative_to(place.root).as_posix()
-    doc: dict[str, Any] = {"name": name, "url": f"{place.url}/{quote(name)}", "isDirectory": path.is_dir()}
-    if doc["isDirectory"]:
-        return doc
+def _paths(folder: Path) -> list[Path]:
+    """Return what lies in a folder by name; names that are not UTF-8 cannot be told to a client."""
     try:
-        facts = path.stat()
+        return sorted(path for path in folder.iterdir() if _is_text(path.name))
     except OSError:
-        facts = path.lstat()
-    doc["properties"] = {
-        "lastModified": wire.instant(_modified(facts)),
-        "contentLength": str(facts.st_size),
-        "contentType": _type(path),
-        "fileMode": _mode(facts),
+        return []
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _entry(place: _Place, path: Path, file: _File) -> dict[str, Any]:
+    name = path.relative_to(place.root).as_posix()
+    doc: dict[str, Any] = {
+        "name": name,
+        "url": f"{place.url}/{quote(name)}",
+        "isDirectory": file.is_directory,
     }
+    if not file.is_directory:
+        doc["properties"] = {
+            "lastModified": wire.instant(_modified(file.facts)),
+            "contentLength": str(file.facts.st_size),
+            "contentType": _type(path),
+            "fileMode": _mode(file.facts),
+        }
     return doc
 
 
 def _modified(facts: os.stat_result) -> datetime:
-    return datetime.fromtimestamp(facts.st_mtime, tz=UTC)
+    return dates.file_date(facts.st_mtime_ns)
 
 
 def _mode(facts: os.stat_result) -> str:
@@ -119,59 +185,56 @@ def _type(path: Path) -> str:
     return guess if is_known else "application/octet-stream"
 
 
-def _headers(request: Request, place: _Place, path: Path, facts: os.stat_result) -> dict[str, str]:
-    name = path.relative_to(place.root.resolve()).as_posix()
-    url = f"{place.url}/{name}"
+def _headers(place: _Place, file: _File) -> dict[str, str]:
+    url = f"{place.url}/{file.path.relative_to(place.root).as_posix()}"
     return {
-        "Content-Type": _type(path),
-        "Last-Modified": wire.http_date(_modified(facts)),
-        "ocp-batch-file-isdirectory": str(stat.S_ISDIR(facts.st_mode)),
-        "ocp-batch-file-url": quote(url, safe=""),
-        "ocp-batch-file-mode": _mode(facts),
+        "Content-Type": _type(file.path),
+        "Last-Modified": wire.http_date(_modified(file.facts)),
+        "ocp-batch-file-isdirectory": str(file.is_directory),
+        "ocp-batch-file-url": quote(os.fsencode(url), safe=""),
+        "ocp-batch-file-mode": _mode(file.facts),
     }
 
 
 def _check_dates(request: Request, facts: os.stat_result) -> bool:
     """Refuse a file changed since If-Unmodified-Since; tell whether If-Modified-Since asks for nothing."""
     modified = _modified(facts).replace(microsecond=0)
-    until = _date(request, "if-unmodified-since")
+    until = date_header(request, "if-unmodified-since")
     if until is not None and modified > until:
         raise BatchError("ConditionNotMet")
-    since = _date(request, "if-modified-since")
+    since = date_header(request, "if-modified-since")
     return since is not None and modified <= since
 
 
-def _date(request: Request, name: str) -> datetime | None:
-    if name not in request.headers:
-        return None
-    try:
-        return parsedate_to_datetime(request.headers[name])
-    except ValueError as error:
-        raise BatchError("InvalidHeaderValue", HeaderName=name, HeaderValue=request.headers[name]) from error
-
-
 def _properties(place: _Place, request: Request) -> Answer:
-    path = _resolve(place, request.parameters["path"])
-    facts = path.stat()
-    headers = _headers(request, place, path, facts)
-    if _check_dates(request, facts):
+    """Answer the properties of a file, or of a directory, whose length is 0."""
+    file = _find(place, request)
+    headers = _headers(place, file)
+    if _check_dates(request, file.facts):
         return Answer(304, headers=headers)
-    length = 0 if path.is_dir() else facts.st_size
+    length = 0 if file.is_directory else file.facts.st_size
     return Answer(200, headers={**headers, "Content-Length": str(length)})
 
 
 def _read(place: _Place, request: Request) -> Answer:
-    """Answer the content or a range of it: 200 in both cases, since the SDKs take nothing else."""
-    path = _resolve(place, request.parameters["path"])
-    if path.is_dir():
+    """Answer the content or a range of it: 200 in both cases, since the SDKs take nothing else.
+
+    A directory has no content: FileNotFound, of whose kind the service's list has no other code ("Batch Status and
+    Error Codes" of its REST reference; what the service itself answers is not documented).
+    """
+    file = _find(place, request)
+    if file.is_directory:
         raise BatchError("FileNotFound", Reason="The path is a directory")
-    facts = path.stat()
-    headers = _headers(request, place, path, facts)
-    if _check_dates(request, facts):
+    headers = _headers(place, file)
+    if _check_dates(request, file.facts):
         return Answer(304, headers=headers)
-    start, end = _range(request, facts.st_size)
+    start, end = _range(request, file.facts.st_size)
     headers["Content-Length"] = str(end - start)
-    return Answer(200, headers=headers, stream=_chunks(path, start, end))
+    try:
+        descriptor, _ = open_file(place.root, file.path.relative_to(place.root).parts)
+    except OSError as error:
+        raise BatchError("FileNotFound") from error
+    return Answer(200, headers=headers, stream=_chunks(os.fdopen(descriptor, "rb"), start, end))
 
 
 def _range(request: Request, size: int) -> tuple[int, int]:
@@ -189,31 +252,40 @@ def _range(request: Request, size: int) -> tuple[int, int]:
     return start, end
 
 
-def _chunks(path: Path, start: int, end: int) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        file.seek(start)
+def _chunks(content: IO[bytes], start: int, end: int) -> Iterator[bytes]:
+    with content:
+        content.seek(start)
         left = end - start
-        while left > 0:
-            chunk = file.read(min(CHUNK, left))
-            if not chunk:
-                return
+        while left > 0 and (chunk := content.read(min(CHUNK, left))):
             left -= len(chunk)
             yield chunk
 
 
 def _remove(place: _Place, request: Request) -> Answer:
-    path = _resolve(place, request.parameters["path"])
-    if not path.is_dir():
-        path.unlink()
-        return Answer(200)
-    if request.flag("recursive"):
-        shutil.rmtree(path)
-        return Answer(200)
+    """Remove a file, or a directory with all that is in it if `recursive` says so; of a link, the link itself."""
+    _find(place, request)
+    name = PurePosixPath(_name(request))
+    folder = _look(place.root, place.root / name.parent)
+    if folder is None or name.name in ("", ".."):
+        raise BatchError("FileNotFound")
+    parts = (*folder.path.relative_to(place.root).parts, name.name)
     try:
-        path.rmdir()
+        with parent(place.root, parts) as opened:
+            _remove_in(opened, name.name, recursive=request.flag("recursive"))
+    except FileNotFoundError as error:
+        raise BatchError("FileNotFound") from error
     except OSError as error:
-        raise BatchError("OperationInvalidForCurrentState", Reason="The directory is not empty") from error
+        raise BatchError("OperationInvalidForCurrentState", Reason=error.strerror) from error
     return Answer(200)
+
+
+def _remove_in(folder: int, name: str, *, recursive: bool) -> None:
+    if not stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
+        os.unlink(name, dir_fd=folder)
+    elif recursive:
+        shutil.rmtree(name, dir_fd=folder)
+    else:
+        os.rmdir(name, dir_fd=folder)
 
 
 _FindPlace = Callable[["BatchState", Request], _Place]

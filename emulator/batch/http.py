@@ -1,17 +1,17 @@
 """One request and one answer of the Batch API, and what all operations do with them alike."""
 
 import base64
-import binascii
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import orjson
 
-from emulator.batch import wire
+from emulator import dates
+from emulator.batch import shapes, wire
 from emulator.batch.tables import Item, Kind
 from emulator.errors import BatchError, invalid_query, missing
 from emulator.odata import FilterError, Predicate, compile_filter
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from emulator.batch.state import BatchState
 
 MOST_PER_PAGE = 1000
+_INTEGER = re.compile(r"[+-]?[0-9]{1,100}")
+_POSITION = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,11 @@ class Request:
     request_id: str
     now: datetime
 
-    def body(self, *, required: bool = True) -> dict[str, Any]:
-        """Return the JSON body without nulls; an absent one is {} where the operation allows that."""
+    def body(self, shape: str, *, required: bool = True) -> dict[str, Any]:
+        """Return the JSON body without nulls; an absent one is {} where the operation allows that.
+
+        `shape` names what the service reads (a type of `shapes`). Raise BatchError `InvalidRequestBody` for another.
+        """
         if not self.content:
             if required:
                 raise BatchError("InvalidRequestBody", Reason="The body is empty")
@@ -49,6 +54,7 @@ class Request:
         if not isinstance(body, dict):
             raise BatchError("InvalidRequestBody", Reason="The body is not an object")
         cleaned: dict[str, Any] = wire.without_nulls(body)
+        shapes.check_types(cleaned, shape)
         return cleaned
 
     def flag(self, name: str) -> bool:
@@ -105,10 +111,10 @@ def check_conditions(request: Request, item: Item) -> None:
     if unwanted is not None and _names(unwanted, current) and not _is_read(request):
         raise BatchError("ConditionNotMet")
     changed = wire.moment(item.doc["lastModified"]).replace(microsecond=0)
-    until = _date(headers, "if-unmodified-since")
+    until = date_header(request, "if-unmodified-since")
     if until is not None and changed > until:
         raise BatchError("ConditionNotMet")
-    since = _date(headers, "if-modified-since")
+    since = date_header(request, "if-modified-since")
     if since is not None and changed <= since and not _is_read(request):
         raise BatchError("ConditionNotMet")
 
@@ -118,7 +124,7 @@ def is_unchanged(request: Request, item: Item) -> bool:
     unwanted = request.headers.get("if-none-match")
     if unwanted is not None and _names(unwanted, item.doc["eTag"]):
         return True
-    since = _date(request.headers, "if-modified-since")
+    since = date_header(request, "if-modified-since")
     return since is not None and wire.moment(item.doc["lastModified"]).replace(microsecond=0) <= since
 
 
@@ -132,13 +138,15 @@ def _names(header: str, etag: str) -> bool:
     return "*" in wanted or etag in wanted
 
 
-def _date(headers: Mapping[str, str], name: str) -> datetime | None:
-    if name not in headers:
+def date_header(request: Request, name: str) -> datetime | None:
+    """Return the instant that a header names, None without the header; refuse one that names none."""
+    text = request.headers.get(name)
+    if text is None:
         return None
     try:
-        return parsedate_to_datetime(headers[name])
+        return dates.http_date(text)
     except ValueError as error:
-        raise BatchError("InvalidHeaderValue", HeaderName=name, HeaderValue=headers[name]) from error
+        raise BatchError("InvalidHeaderValue", HeaderName=name, HeaderValue=text) from error
 
 
 def change_headers(request: Request, item: Item, url: str | None = None) -> dict[str, str]:
@@ -197,13 +205,11 @@ def page_size(request: Request) -> int:
     text = request.query.get("maxresults")
     if text is None:
         return MOST_PER_PAGE
-    try:
-        number = int(text)
-    except ValueError as error:
-        raise invalid_query("maxresults", text, "MaxResults is not an integer") from error
-    if number < 1:
+    if not _INTEGER.fullmatch(text):
+        raise invalid_query("maxresults", text, "MaxResults is not an integer")
+    if int(text) < 1:
         raise invalid_query("maxresults", text, "MaxResults cannot be less than 1")
-    return min(number, MOST_PER_PAGE)
+    return min(int(text), MOST_PER_PAGE)
 
 
 @dataclass(frozen=True)
@@ -238,7 +244,7 @@ def list_items(state: "BatchState", request: Request, listing: Listing, parent: 
 def list_docs(request: Request, suffix: str, docs: list[dict[str, Any]]) -> Answer:
     """Answer one page of objects that are not stored as items; the token is a position."""
     size, text = page_size(request), skip_token(request)
-    start = int(text) if text.isdigit() else 0
+    start = int(text) if _POSITION.fullmatch(text) else 0
     chosen = [select(request, doc) for doc in docs[start : start + size]]
     more = str(start + size) if start + size < len(docs) else None
     return page(request, suffix, chosen, next_token=more)
@@ -262,7 +268,7 @@ def skip_token(request: Request) -> str:
     text = request.query.get("$skiptoken", "")
     try:
         return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise invalid_query("$skiptoken", text, "The token was not made by this service") from error
 
 

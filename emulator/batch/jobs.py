@@ -85,7 +85,7 @@ def find(state: "BatchState", request: Request) -> Item:
 
 
 def _create(state: "BatchState", request: Request) -> Answer:
-    body = request.body()
+    body = request.body("Job")
     required(body, "id", "poolInfo")
     name = wire.check_id(body["id"])
     filled = defaults.job(body)
@@ -116,9 +116,10 @@ def _pool_of(state: "BatchState", job: Item, body: Mapping[str, Any]) -> str:
     prefix = automatic.get("autoPoolIdPrefix", "")
     if len(prefix) > MOST_PREFIX:
         raise invalid("autoPoolIdPrefix", prefix, f"The prefix has more than {MOST_PREFIX} characters")
-    name = f"{prefix}{str(uuid.uuid4()).upper()}"
-    pool = pools.make(state, job.account, name, automatic["pool"])
-    public = {key: pool.doc[key] for key in defaults.pool(automatic["pool"]) if not key.startswith("current")}
+    name = wire.check_id(f"{prefix}{str(uuid.uuid4()).upper()}", "autoPoolIdPrefix")
+    wanted = {key: value for key, value in automatic["pool"].items() if key != "id"}
+    pool = pools.make(state, job.account, name, wanted)
+    public = {key: pool.doc[key] for key in defaults.pool(wanted) if not key.startswith("current")}
     job.doc["poolInfo"]["autoPoolSpecification"] = {"keepAlive": False, **automatic, "pool": public}
     if not automatic.get("keepAlive"):
         job.private["auto_pool"] = name
@@ -135,7 +136,7 @@ def _get(state: "BatchState", request: Request) -> Answer:
 
 def _update(state: "BatchState", request: Request) -> Answer:
     """PATCH: each top-level member that is given is replaced whole."""
-    body = request.body()
+    body = request.body("Job")
     with state.store.transaction():
         job = find(state, request)
         check_conditions(request, job)
@@ -146,7 +147,7 @@ def _update(state: "BatchState", request: Request) -> Answer:
 
 def _replace(state: "BatchState", request: Request) -> Answer:
     """PUT: members left out go back to their defaults."""
-    body = request.body()
+    body = request.body("Job")
     required(body, "poolInfo")
     with state.store.transaction():
         job = find(state, request)
@@ -201,21 +202,21 @@ def _delete(state: "BatchState", request: Request) -> Answer:
 
 
 def _terminate(state: "BatchState", request: Request) -> Answer:
-    body = request.body(required=False)
+    body = request.body("JobTerminate", required=False)
     is_forced = request.flag("force")
     with state.store.transaction():
         job = find(state, request)
         check_conditions(request, job)
         refuse_when(job, "completed", "terminating", "deleting")
         job.private["is_forced"] = is_forced
-        reason = str(body.get("terminateReason") or "UserTerminate")
+        reason: str = body.get("terminateReason") or "UserTerminate"
         engine.begin_termination(state.engine, job, reason, request.now)
     state.engine.kick()
     return Answer(202, headers=change_headers(request, job))
 
 
 def _disable(state: "BatchState", request: Request) -> Answer:
-    body = request.body()
+    body = request.body("JobDisable")
     required(body, "disableTasks")
     defaults.one_of(body, "disableTasks", "requeue", "terminate", "wait")
     with state.store.transaction():

@@ -1,6 +1,5 @@
 """Node operations of the data plane."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from emulator.batch import defaults, pools
@@ -79,7 +78,7 @@ def _acted(request: Request, status: int) -> Answer:
 
 
 def _restart(state: "BatchState", request: Request, target: str, member: str) -> Answer:
-    body = request.body(required=False)
+    body = request.body("NodeAction", required=False)
     defaults.one_of(body, member, *pools.OPTIONS)
     with state.store.transaction():
         pool = pools.find(state, request)
@@ -108,7 +107,7 @@ def _reimage(state: "BatchState", request: Request) -> Answer:
 
 
 def _disable_scheduling(state: "BatchState", request: Request) -> Answer:
-    body: Mapping[str, Any] = request.body(required=False)
+    body = request.body("NodeAction", required=False)
     defaults.one_of(body, "nodeDisableSchedulingOption", "requeue", "terminate", "taskcompletion")
     option = str(body.get("nodeDisableSchedulingOption", "requeue")).lower()
     return _set_scheduling(state, request, "disabled", option)

@@ -97,7 +97,7 @@ def make(state: "BatchState", account: str, name: str, body: Mapping[str, Any]) 
 
 def create(state: "BatchState", request: Request) -> Answer:
     """POST /pools."""
-    body = request.body()
+    body = request.body("Pool")
     required(body, "id")
     name = wire.check_id(body["id"])
     with state.store.transaction():
@@ -142,7 +142,7 @@ def _exists(state: "BatchState", request: Request) -> Answer:
 
 
 def _update(state: "BatchState", request: Request) -> Answer:
-    body = request.body()
+    body = request.body("Pool")
     with state.store.transaction():
         pool = find_to_change(state, request)
         has_nodes = bool(state.tables.all("node", pool.account, pool.key))
@@ -158,7 +158,7 @@ def _update(state: "BatchState", request: Request) -> Answer:
 
 
 def _replace(state: "BatchState", request: Request) -> Answer:
-    body = request.body()
+    body = request.body("Pool")
     with state.store.transaction():
         pool = find_to_change(state, request)
         given = {name: body[name] for name in ANY_TIME if name in body}
@@ -207,7 +207,7 @@ def _option(body: Mapping[str, Any]) -> str:
 
 
 def _resize(state: "BatchState", request: Request) -> Answer:
-    body = request.body()
+    body = request.body("PoolResize")
     names = ("targetDedicatedNodes", "targetLowPriorityNodes")
     if not any(name in body for name in names):
         raise missing("targetDedicatedNodes")
@@ -238,15 +238,15 @@ def _stop_resize(state: "BatchState", request: Request) -> Answer:
 
 
 def _remove_nodes(state: "BatchState", request: Request) -> Answer:
-    body = request.body()
+    body = request.body("NodeRemove")
     required(body, "nodeList")
     names = body["nodeList"]
-    if not isinstance(names, list) or not 1 <= len(names) <= MOST_REMOVED:
+    if not 1 <= len(names) <= MOST_REMOVED:
         raise invalid("nodeList", names, f"The list must have 1 to {MOST_REMOVED} node ids")
     option = _option(body)
     with state.store.transaction():
         pool = find_to_change(state, request, steady=True)
-        found = {str(name).lower(): _node(state, pool, str(name)) for name in names}
+        found = {name.lower(): _node(state, pool, name) for name in names}
         for node in found.values():
             kind = "targetDedicatedNodes" if node.doc["isDedicated"] else "targetLowPriorityNodes"
             pool.doc[kind] = max(0, pool.doc.get(kind, 0) - 1)
@@ -267,11 +267,11 @@ def _node(state: "BatchState", pool: Item, name: str) -> Item:
 
 
 def _enable_autoscale(state: "BatchState", request: Request) -> Answer:
-    body = request.body()
+    body = request.body("PoolAutoScale")
     with state.store.transaction():
         pool = find_to_change(state, request, steady=True)
         formula = body.get("autoScaleFormula", pool.doc.get("autoScaleFormula"))
-        if not formula or not isinstance(formula, str):
+        if not formula:
             raise missing("autoScaleFormula")
         given = body.get("autoScaleEvaluationInterval", pool.doc.get("autoScaleEvaluationInterval", "PT15M"))
         _check_pace(pool, request.now)
@@ -307,7 +307,7 @@ def _disable_autoscale(state: "BatchState", request: Request) -> Answer:
 
 def _evaluate_autoscale(state: "BatchState", request: Request) -> Answer:
     """Answer as the service does for a formula that it cannot evaluate: 200, the targets as they are, an error."""
-    required(request.body(), "autoScaleFormula")
+    required(request.body("PoolAutoScale"), "autoScaleFormula")
     pool = find_to_change(state, request)
     if not pool.doc["enableAutoScale"]:
         raise BatchError("OperationNotValidOnPool", Reason="The pool does not scale automatically")

@@ -4,7 +4,7 @@ import logging
 import uuid
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 import orjson
 from starlette.applications import Starlette
@@ -12,7 +12,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from emulator.batch import auth, counts, files, images, jobs, nodes, pools, tasks, versions
@@ -47,7 +46,10 @@ KNOWN_NODE_PARTS = frozenset(
 
 def create_app(state: BatchState) -> Starlette:
     """Return the application that answers for all accounts of the emulator."""
-    return Starlette(routes=[Mount("/", app=_Endpoint(state))])
+    app = Starlette()
+    # Not a route: the patterns of routes do not match paths with line breaks, nor an empty one.
+    app.router.default = _Endpoint(state)
+    return app
 
 
 class _Endpoint:
@@ -88,7 +90,7 @@ class _Endpoint:
         if content is None:
             raise BatchError("RequestBodyTooLarge", MaxLimit=MOST_BYTES)
         handler, parameters = _find(http.method, raw_path)
-        asked = {name.lower(): value for name, value in parse_qsl(query)}
+        asked = _query(query)
         versions.check(asked)
         request = Request(
             account=account.name,
@@ -145,7 +147,7 @@ async def _content(request: HttpRequest) -> bytes | None:
 
 def _find(method: str, raw_path: str) -> tuple[Handler, dict[str, str]]:
     """Match on the raw path, so that names with an encoded slash stay one segment."""
-    segments = [unquote(part) for part in raw_path.strip("/").split("/")]
+    segments = _segments(raw_path)
     is_known_path = False
     for operation in OPERATIONS:
         parameters = _match(operation.path, segments)
@@ -163,12 +165,31 @@ def _find(method: str, raw_path: str) -> tuple[Handler, dict[str, str]]:
     raise BatchError("InvalidUri")
 
 
+def _segments(raw_path: str) -> list[str]:
+    """Return the decoded parts of a path; a slash at its end makes no difference."""
+    try:
+        segments = [unquote_to_bytes(part).decode() for part in raw_path[1:].removesuffix("/").split("/")]
+    except UnicodeDecodeError as error:
+        raise BatchError("InvalidUri") from error
+    if any("\0" in segment for segment in segments):
+        raise BatchError("InvalidUri")
+    return segments
+
+
+def _query(text: str) -> dict[str, str]:
+    """Return the query by lower-cased name."""
+    try:
+        return {name.lower(): value for name, value in parse_qsl(text, errors="strict")}
+    except UnicodeDecodeError as error:
+        raise BatchError("InvalidUri") from error
+
+
 def _match(path: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
     if len(path) != len(segments):
         return None
     parameters = {}
     for part, segment in zip(path, segments, strict=True):
-        if part.startswith("{"):
+        if part.startswith("{") and segment:
             parameters[part[1:-1]] = segment
         elif part != segment.lower():
             return None

@@ -127,7 +127,7 @@ def _job_for_tasks(state: "BatchState", request: Request) -> Item:
 
 
 def _create(state: "BatchState", request: Request) -> Answer:
-    body = request.body()
+    body = request.body("Task")
     with state.store.transaction():
         job = _job_for_tasks(state, request)
         task = _add(state, job, body)
@@ -137,14 +137,11 @@ def _create(state: "BatchState", request: Request) -> Answer:
 
 def _create_many(state: "BatchState", request: Request) -> Answer:
     """Add up to 100 tasks; each is accepted or refused for itself, and the answer is 200 in any case."""
-    body = request.body()
+    body = request.body("TaskCollection")
     required(body, "value")
     bodies = body["value"]
-    if not isinstance(bodies, list) or not 1 <= len(bodies) <= MOST_TOGETHER:
+    if not 1 <= len(bodies) <= MOST_TOGETHER:
         raise invalid("value", "", f"A collection has 1 to {MOST_TOGETHER} tasks")
-    for each in bodies:
-        if not isinstance(each, dict):
-            raise BatchError("InvalidRequestBody", Reason="An element of the collection is not an object")
     with state.store.transaction():
         job = _job_for_tasks(state, request)
         results = [_result(state, request, job, each) for each in bodies]
@@ -181,7 +178,7 @@ def _get(state: "BatchState", request: Request) -> Answer:
 
 def _replace(state: "BatchState", request: Request) -> Answer:
     """PUT: only the constraints can change."""
-    body = request.body(required=False)
+    body = request.body("Task", required=False)
     with state.store.transaction():
         job = jobs.find(state, request)
         task = find(state, request, job)

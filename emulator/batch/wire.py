@@ -5,17 +5,20 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
-from emulator.errors import invalid
+from emulator.errors import BatchError, invalid
 
 # The service's own way to write "no limit".
 UNLIMITED = "P10675199DT2H48M5.4775807S"
 _FIRST_INSTANT = datetime(1, 1, 1, tzinfo=UTC)
 _DURATION = re.compile(
     r"P(?:(?P<years>\d+)Y)?(?:(?P<months>\d+)M)?(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
-    r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
+    r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?",
+    re.ASCII,
 )
-# timedelta's largest value: everything beyond it counts as unlimited.
-_MOST_DAYS = 10_000_000
+# From here on a duration counts as unlimited; what ends by then still ends before the calendar does.
+_MOST_DAYS = 1_000_000
+# As deep as the service's own reader goes.
+_MOST_LEVELS = 100
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -50,7 +53,7 @@ def duration(text: object, name: str) -> timedelta | None:
         raise invalid(name, text, "The value is not an ISO 8601 duration")
     parts = {unit: float(value) for unit, value in match.groupdict(default="0").items()}
     days = parts["years"] * 365 + parts["months"] * 30 + parts["weeks"] * 7 + parts["days"]
-    if days >= _MOST_DAYS:
+    if days + parts["hours"] / 24 + parts["minutes"] / 1440 + parts["seconds"] / 86400 >= _MOST_DAYS:
         return None
     return timedelta(days=days, hours=parts["hours"], minutes=parts["minutes"], seconds=parts["seconds"])
 
@@ -84,10 +87,15 @@ def check_id(value: object, name: str = "id") -> str:
     return value
 
 
-def without_nulls(value: Any) -> Any:
-    """Drop null members at every depth: absent is absent on this wire."""
+def without_nulls(value: Any, level: int = 0) -> Any:
+    """Drop null members at every depth: absent is absent on this wire. Refuse what is nested too deep."""
+    if level > _MOST_LEVELS:
+        reason = f"The depth of nested values in a single property cannot exceed {_MOST_LEVELS}"
+        raise BatchError("InvalidRequestBody", Reason=reason)
     if isinstance(value, dict):
-        return {name: without_nulls(member) for name, member in value.items() if member is not None}
+        return {
+            name: without_nulls(member, level + 1) for name, member in value.items() if member is not None
+        }
     if isinstance(value, list):
-        return [without_nulls(member) for member in value]
+        return [without_nulls(member, level + 1) for member in value]
     return value

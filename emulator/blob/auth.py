@@ -4,9 +4,9 @@ import hmac
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
+from emulator import dates
 from emulator.blob import sas
 from emulator.blob.access import Access
 from emulator.blob.errors import BlobError, bad_header, refused
@@ -106,10 +106,10 @@ def _check_shared_key(keys: sas.Keys, credential: str, asked: sas.Asked, text: s
 
 def _check_date(text: str, now: datetime) -> None:
     try:
-        sent = parsedate_to_datetime(text)
+        sent = dates.http_date(text)
     except ValueError as error:
         raise refused("The request has no readable x-ms-date or Date header") from error
-    if sent.tzinfo is None or abs(now - sent) > MOST_SKEW:
+    if abs(now - sent) > MOST_SKEW:
         raise refused(f"Request date header too old: '{text}'")
 
 

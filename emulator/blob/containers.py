@@ -1,7 +1,8 @@
 """Operations on the account and on containers."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from emulator import dates
 from emulator.blob import xml
 from emulator.blob.errors import BlobError
 from emulator.blob.http import (
@@ -75,10 +76,9 @@ def _instant(text: str, default: datetime | None) -> datetime:
     if not text and default is not None:
         return default
     try:
-        value = datetime.fromisoformat(text)
+        return dates.iso_date(text)
     except ValueError as error:
         raise BlobError("InvalidXmlNodeValue", XmlNodeValue=text) from error
-    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def _document(name: str, values: dict[str, str]) -> bytes:

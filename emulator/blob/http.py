@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 from xml.etree.ElementTree import Element
 
+from emulator import dates
 from emulator.blob import xml
 from emulator.blob.access import Access, Need
 from emulator.blob.errors import BlobError, bad_header, bad_query
@@ -21,7 +22,7 @@ MOST_PER_PAGE = 5000
 MOST_METADATA_BYTES = 8 * 1024
 META = "x-ms-meta-"
 _METADATA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{1,20})-(\d{0,20})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -166,10 +167,9 @@ def _date(headers: Mapping[str, str], name: str) -> datetime | None:
     if name not in headers:
         return None
     try:
-        value = parsedate_to_datetime(headers[name])
+        return dates.http_date(headers[name])
     except ValueError as error:
         raise bad_header(name, headers[name]) from error
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def byte_range(headers: Mapping[str, str], size: int) -> tuple[int, int] | None:
@@ -193,7 +193,7 @@ def page_size(call: Call) -> int:
     text = call.query.get("maxresults")
     if text is None:
         return MOST_PER_PAGE
-    if not re.fullmatch(r"\d{1,9}", text):
+    if not re.fullmatch(r"[0-9]{1,9}", text):
         raise bad_query("maxresults", text, "MaxResults is not an integer")
     if int(text) < 1:
         raise BlobError(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from emulator import dates
 from emulator.blob import files, listing
 from emulator.blob.blocks import Blocks
 from emulator.blob.errors import BlobError
@@ -41,12 +42,12 @@ class Blob:
     @property
     def modified(self) -> datetime:
         """Return when content or properties last changed."""
-        return _instant(max(self.status.st_mtime_ns, self.facts.modified))
+        return dates.file_date(max(self.status.st_mtime_ns, self.facts.modified))
 
     @property
     def created(self) -> datetime:
         """Return when the content was made, as far as that is known."""
-        return _instant(self.facts.created or self.status.st_mtime_ns)
+        return dates.file_date(self.facts.created or self.status.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Storage:
         """Return a container."""
         path = self.folder(name)
         facts = self._facts.container(name) or ContainerFacts(path.stat().st_mtime_ns, {})
-        return Container(name, facts.metadata, _instant(facts.modified))
+        return Container(name, facts.metadata, dates.file_date(facts.modified))
 
     def create_container(self, name: str, metadata: Texts) -> Container:
         """Make a container; its folder appears complete."""
@@ -283,7 +284,3 @@ class Storage:
     def _now(self) -> int:
         """Return an instant that no earlier call returned, in nanoseconds."""
         return (self._clock.stamp() - _EPOCH) // timedelta(microseconds=1) * 1000
-
-
-def _instant(nanoseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 18
 BINARY = "application/octet-stream"
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+_RANGE = re.compile(r"bytes=(\d{0,20})-(\d{0,20})", re.ASCII)
 
 
 def _ping(_state: "RegistryState", _request: Request) -> Response:

@@ -1,7 +1,6 @@
 """One request to the registry and one operation of it, and what all of them do alike."""
 
 import base64
-import binascii
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -89,7 +88,7 @@ def basic(credential: str) -> tuple[str, str]:
     """Return the name and the password of a Basic credential, both empty if it is malformed."""
     try:
         username, _, password = base64.b64decode(credential.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return "", ""
     return username, password
 

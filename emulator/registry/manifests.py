@@ -75,6 +75,8 @@ def check(content: bytes, content_type: str) -> Manifest:
     if not isinstance(document, dict) or document.get("schemaVersion") != 2:
         raise _invalid("the manifest is no JSON object of schema version 2")
     named = document.get("mediaType")
+    if not isinstance(named, str | None):
+        raise _invalid("the manifest's media type is no text")
     media_type = content_type.partition(";")[0].strip() or named
     if media_type not in IMAGES | INDEXES:
         raise _invalid(f"the media type {media_type} is not supported")
@@ -95,7 +97,8 @@ def _check_shape(document: Mapping[str, Any], *, is_index: bool) -> None:
             raise _invalid("the layers are no list")
         entries = [document.get("config"), *layers]
     for entry in entries:
-        if not isinstance(entry, dict) or not names.is_digest(str(entry.get("digest"))):
+        digest = entry.get("digest") if isinstance(entry, dict) else None
+        if not isinstance(digest, str) or not names.is_digest(digest):
             raise _invalid("a descriptor has no valid digest")
         if not isinstance(entry.get("platform") or {}, dict):
             raise _invalid("a descriptor's platform is no object")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from emulator.registry.state import RegistryState
 
 BUFFER_BYTES = 1 << 20
-_CONTENT_RANGE = re.compile(r"(?:bytes )?(\d+)-\d+(?:/.*)?", re.ASCII)
+_CONTENT_RANGE = re.compile(r"(?:bytes )?(\d{1,20})-\d+(?:/.*)?", re.ASCII)
 
 
 async def _begin(state: "RegistryState", request: Request, http: HttpRequest) -> Response:

@@ -13,7 +13,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
-from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from emulator.registry import distribution, names, oauth, properties, pushes
@@ -32,7 +31,10 @@ _PART = re.compile(r"\{(\w+)\}")
 
 def create_app(state: "RegistryState") -> Starlette:
     """Return the application that answers for the registry under all its names."""
-    return Starlette(routes=[Mount("/", app=_Endpoint(state))])
+    app = Starlette()
+    # Not a route: the patterns of routes do not match paths with line breaks, nor an empty one.
+    app.router.default = _Endpoint(state)
+    return app
 
 
 class _Endpoint:

@@ -30,8 +30,14 @@ def module_client(emulator: dict[str, Any]) -> Iterator[BatchClient]:
 
 
 @pytest.fixture
-def ask(emulator: dict[str, Any]) -> Iterator[Ask]:
+def ask(module_ask: Ask) -> Ask:
     """Return a function that sends one signed request: ask(method, path, json=..., query=..., headers=...)."""
+    return module_ask
+
+
+@pytest.fixture(scope="module")
+def module_ask(emulator: dict[str, Any]) -> Iterator[Ask]:
+    """Return the same function for what the tests of one module share."""
     batch = emulator["batch"]
     session = requests.Session()
     session.verify = emulator["ca"]

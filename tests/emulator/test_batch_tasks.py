@@ -1,6 +1,7 @@
 """Jobs and tasks through Microsoft's client: running, retries, preparation, ends of all kinds."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from azure.batch import BatchClient, models
@@ -12,6 +13,8 @@ from azure.core.exceptions import (
 
 from tests.emulator.batch import finished, fresh, machine, make_job, make_pool, make_task, output, wait
 
+CREATION, FOLDER = "ResourceFileCreateFailed", "ResourceDirectoryCreateFailed"
+
 
 @pytest.fixture(scope="module")
 def pool(module_client: BatchClient) -> str:
@@ -21,6 +24,16 @@ def pool(module_client: BatchClient) -> str:
 
 def _code(error: pytest.ExceptionInfo[HttpResponseError]) -> str:
     return str(error.value.error.code)
+
+
+def _output(pattern: str) -> models.OutputFile:
+    return models.OutputFile(
+        file_pattern=pattern,
+        destination=models.OutputFileDestination(
+            container=models.OutputFileBlobContainerDestination(container_url="https://a/b?sig=c")
+        ),
+        upload_options=models.OutputFileUploadConfiguration(upload_condition="taskcompletion"),
+    )
 
 
 def _ended(client: BatchClient, job: str) -> models.BatchJob:
@@ -281,6 +294,47 @@ def test_unknown_program_is_told_as_such(client: BatchClient, pool: str) -> None
     assert info.result == "failure"
     assert info.failure_info.code == "CommandProgramNotFound"
     assert info.retry_count == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({"command_line": "true \0"}, "CommandLaunchFailed"),
+        ({"environment_settings": [models.EnvironmentSetting(name="A=B", value="x")]}, "CommandLaunchFailed"),
+        ({"environment_settings": [models.EnvironmentSetting(name="A", value="\0")]}, "CommandLaunchFailed"),
+        ({"resource_files": [models.ResourceFile(http_url="https://[")]}, "BlobDownloadMiscError"),
+        ({"resource_files": [models.ResourceFile(http_url="https://a/b", file_path="a\0")]}, CREATION),
+        (
+            {"resource_files": [models.ResourceFile(http_url="https://a/b", file_path="a", file_mode="rwx")]},
+            CREATION,
+        ),
+        (
+            {"resource_files": [models.ResourceFile(http_url="https://a/b", file_path="a" * 300 + "/b")]},
+            FOLDER,
+        ),
+        ({"output_files": [_output("[z-a]*")]}, None),
+        ({"output_files": [_output("a" * 300)]}, None),
+        ({"output_files": [_output("a\0")]}, None),
+    ],
+)
+def test_what_no_node_could_do_is_the_task_s_own_failure(
+    client: BatchClient, pool: str, more: dict[str, Any], code: str | None
+) -> None:
+    job, name = make_job(client, pool), fresh("task")
+    client.create_task(job, models.BatchTaskCreateOptions(**{"id": name, "command_line": "true", **more}))
+    failure = finished(client, job, name).execution_info.failure_info
+    assert (failure and failure.code) == code
+    assert failure is None or failure.category == "usererror"
+
+
+def test_dependence_on_billions_of_tasks_holds_up_only_the_task(client: BatchClient, pool: str) -> None:
+    job = make_job(client, pool, uses_task_dependencies=True)
+    everything = models.BatchTaskDependencies(
+        task_id_ranges=[models.BatchTaskIdRange(start=0, end=2**31 - 1)]
+    )
+    make_task(client, job, "true", id="last", depends_on=everything)
+    assert finished(client, job, make_task(client, job, "true")).execution_info.result == "success"
+    assert client.get_task(job, "last").state == "active"
 
 
 def test_job_with_a_pool_of_its_own_takes_it_along(client: BatchClient) -> None:

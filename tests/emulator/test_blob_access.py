@@ -135,6 +135,75 @@ def test_anonymous_requests_learn_nothing(emulator: dict[str, Any], container: s
     assert b"<Code>NoAuthenticationInformation</Code>" in new.content
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["rubbish", "", "Mon, 01 Jan 2024 00:00:00 +99999999999999999999", "Fri, 31 Dec 9999 23:59:59 -2300"],
+)
+def test_date_of_a_request_that_is_none(emulator: dict[str, Any], container: str, text: str) -> None:
+    account = emulator["blob"]["account"]
+    headers = {"x-ms-version": VERSION, "x-ms-date": text, "Authorization": f"SharedKey {account}:é"}
+    answer = bare(emulator, "GET", f"/{account}/{container}/{quote(NAME)}", headers=headers)
+    assert (answer.status_code, answer.headers["x-ms-error-code"]) == (403, "AuthenticationFailed")
+
+
+@pytest.mark.parametrize(
+    ("start", "expiry"),
+    [
+        ("0001-01-01T00:00:00+23:59", "2030-01-01"),
+        ("", "9999-12-31T23:59:59-23:59"),
+        ("rubbish", "2030-01-01"),
+    ],
+)
+def test_delegated_key_for_no_time_at_all(
+    emulator: dict[str, Any], credential: ClientSecretCredential, start: str, expiry: str
+) -> None:
+    token = credential.get_token("https://storage.azure.com/.default").token
+    answer = bare(
+        emulator,
+        "POST",
+        f"/{emulator['blob']['account']}?restype=service&comp=userdelegationkey",
+        data=f"<KeyInfo><Start>{start}</Start><Expiry>{expiry}</Expiry></KeyInfo>",
+        headers={"x-ms-version": VERSION, "Authorization": f"Bearer {token}"},
+    )
+    assert (answer.status_code, answer.headers["x-ms-error-code"]) == (400, "InvalidXmlNodeValue")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("%ff", "InvalidUri"),
+        ("a%ed%a0%80", "InvalidUri"),
+        ("%00", "InvalidResourceName"),
+        ("a%00b", "InvalidResourceName"),
+        ("a%2F..%2Fb", "InvalidResourceName"),
+        ("a" * 300, "OutOfRangeInput"),
+    ],
+)
+def test_names_that_no_blob_can_have(
+    emulator: dict[str, Any], credential: ClientSecretCredential, container: str, name: str, code: str
+) -> None:
+    token = credential.get_token("https://storage.azure.com/.default").token
+    headers = {"x-ms-version": VERSION, "Authorization": f"Bearer {token}", "x-ms-blob-type": "BlockBlob"}
+    for method in ("GET", "PUT", "DELETE"):
+        path = f"/{emulator['blob']['account']}/{container}/{name}"
+        answer = bare(emulator, method, path, headers=headers)
+        assert (answer.status_code, answer.headers["x-ms-error-code"]) == (400, code)
+
+
+@pytest.mark.parametrize(
+    "asked", ["bytes=" + "9" * 5000 + "-", "bytes=0-" + "9" * 5000, "bytes=²-", "bytes=3-2", "rubbish"]
+)
+def test_ranges_that_are_none(
+    emulator: dict[str, Any], credential: ClientSecretCredential, container: str, asked: str
+) -> None:
+    token = credential.get_token("https://storage.azure.com/.default").token
+    for name in ("Range", "x-ms-range"):
+        headers = {"x-ms-version": VERSION, "Authorization": f"Bearer {token}", name: asked}
+        path = f"/{emulator['blob']['account']}/{container}/{quote(NAME)}"
+        answer = bare(emulator, "GET", path, headers=headers)
+        assert (answer.status_code, answer.headers["x-ms-error-code"]) == (400, "InvalidHeaderValue")
+
+
 def test_the_account_may_be_in_the_host_name(emulator: dict[str, Any], container: str) -> None:
     account, key = emulator["blob"]["account"], emulator["blob"]["key"]
     signature = generate_blob_sas(

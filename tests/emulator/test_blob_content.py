@@ -131,6 +131,20 @@ def test_conditions_on_reads(container: ContainerClient) -> None:
     blob.get_blob_properties(if_modified_since=properties.last_modified - timedelta(minutes=1))
 
 
+@pytest.mark.parametrize("text", ["rubbish", "0", "Mon, 01 Jan 2024 00:00:00 +99999999999999999999"])
+def test_conditions_that_are_no_dates(container: ContainerClient, text: str) -> None:
+    blob = container.upload_blob("odd-dates", b"1")
+    target = container.get_blob_client("copied")
+    for name in ("If-Modified-Since", "If-Unmodified-Since"):
+        for call in (blob.get_blob_properties, blob.delete_blob):
+            with pytest.raises(HttpResponseError) as caught:
+                call(headers={name: text})
+            assert caught.value.status_code == 400
+        with pytest.raises(HttpResponseError) as copied:
+            target.start_copy_from_url(blob.url, headers={f"x-ms-source-{name.lower()}": text})
+        assert (copied.value.status_code, copied.value.error_code) == (400, "InvalidHeaderValue")
+
+
 def test_missing_blobs(container: ContainerClient) -> None:
     blob = container.get_blob_client("missing/blob")
     assert not blob.exists()

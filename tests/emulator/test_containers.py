@@ -12,6 +12,7 @@ import pytest
 from azure.batch import BatchClient, models
 from azure.storage.blob import BlobServiceClient
 
+from emulator.batch.run.images import Image, Reference
 from examples.registry import ImageSource, RegistryClient
 from tests.emulator.batch import connect, finished, machine, make_job, make_pool, make_task, output, wait
 from tests.emulator_fixture import TIME_SCALE, RunningEmulator
@@ -198,3 +199,19 @@ def test_node_that_cannot_pull_is_unusable(
     (node,) = client.list_nodes(pool)
     assert node.errors[0].code == code
     client.begin_delete_pool(pool)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        None,
+        {},
+        {"config": None},
+        {"config": []},
+        {"config": {"Env": {}, "Entrypoint": "x", "Cmd": 7}},
+        {"config": {"Env": [None, 7], "Cmd": [[]]}},
+    ],
+)
+def test_config_that_is_none_lends_nothing(config: Any) -> None:
+    image = Image("a/b:1", Reference("a.example", "b", "1"), is_own=True, config=config)
+    assert (image.environment, image.entrypoint, image.command) == ({}, [], [])

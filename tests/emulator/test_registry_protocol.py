@@ -29,6 +29,10 @@ def raw(emulator: dict[str, Any]) -> Raw:
         ("bytes=0-1,4-5", 200, b"0123456789", None),
         ("bytes=10-", 416, None, "bytes */10"),
         ("bytes=3-2", 416, None, "bytes */10"),
+        ("bytes=99999999999999999999-", 416, None, "bytes */10"),
+        ("bytes=" + "9" * 5000 + "-", 200, b"0123456789", None),
+        ("bytes=-" + "9" * 5000, 200, b"0123456789", None),
+        ("bytes=²-", 200, b"0123456789", None),
     ],
 )
 def test_blob_by_range(
@@ -76,6 +80,9 @@ def test_names_of_paths_may_look_like_paths(raw: Raw) -> None:
         "/acr/v1/_tags/x",
         "/acr/v1/%2e%2e/_tags",
         "/acr/v1/" + "a" * 256,
+        "/v2/a%00b/manifests/v1",
+        "/v2/a%ffb/tags/list",
+        "/v2/%0A/tags/list",
     ],
 )
 def test_bad_names_are_refused(raw: Raw, path: str) -> None:
@@ -110,7 +117,7 @@ def test_unknown_images_have_codes_of_their_own(raw: Raw) -> None:
     assert codes(raw("GET", f"/acr/v1/{repository}/_manifests/{UNKNOWN}")) == ["MANIFEST_UNKNOWN"]
 
 
-def _broken(good: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _broken(good: dict[str, Any]) -> Iterator[tuple[str | bytes, str, str]]:
     """Yield bodies of manifests that are refused, with their media type and code."""
     invalid = "MANIFEST_INVALID"
     yield "{", OCI_MANIFEST, invalid
@@ -124,6 +131,13 @@ def _broken(good: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     yield json.dumps({**good, "layers": [{"digest": "sha256:1"}]}), OCI_MANIFEST, invalid
     yield json.dumps({**good, "layers": ["x"]}), OCI_MANIFEST, invalid
     yield json.dumps({**good, "mediaType": OCI_INDEX}), OCI_INDEX, invalid
+    nested = "[" * 1000 + "]" * 1000
+    for media_type in ([], ["x"], {}, 7, True):
+        yield json.dumps({**good, "mediaType": media_type}), "", invalid
+    yield json.dumps({**good, "mediaType": "deep"}).replace('"deep"', nested), OCI_MANIFEST, invalid
+    yield json.dumps({**good, "config": {"digest": "deep"}}).replace('"deep"', nested), OCI_MANIFEST, invalid
+    yield json.dumps({**good, "layers": [{"digest": ["sha256"]}]}), OCI_MANIFEST, invalid
+    yield "\ud800".encode("utf-8", "surrogatepass"), OCI_MANIFEST, invalid
     yield json.dumps(good) + " " * (4 * 1024 * 1024), OCI_MANIFEST, "BAD_REQUEST"
     yield json.dumps({**good, "layers": [{"digest": UNKNOWN}]}), OCI_MANIFEST, "MANIFEST_BLOB_UNKNOWN"
     children = {"schemaVersion": 2, "manifests": [{"digest": UNKNOWN}]}
@@ -216,8 +230,9 @@ def test_bad_attributes_are_refused(raw: Raw) -> None:
 
 
 def test_unknown_addresses_and_methods(raw: Raw) -> None:
-    assert raw("GET", "/").status_code == 404
-    assert raw("GET", "/v1/x").status_code == 404
+    for path in ("/", "//v2/", "/v1/x", "/v2/%0A", "/%00", "/%ff", "/v2%00"):
+        answer = raw("GET", path)
+        assert (answer.status_code, codes(answer)) == (404, ["NOT_FOUND"])
     for method, path in (
         ("POST", "/v2/_catalog"),
         ("PUT", f"/acr/v1/{fresh()}"),

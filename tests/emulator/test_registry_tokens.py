@@ -161,8 +161,12 @@ def test_wrong_passwords_open_nothing(raw: Raw, auth: tuple[str, str]) -> None:
 
 
 def test_malformed_credentials_are_refused(raw: Raw) -> None:
-    for value in ("Basic", "Basic ???", "Basic //79", "Bearer x", "Bearer a.b.c", "Digest x"):
+    for value in ("Basic", "Basic ???", "Basic //79", "Basic é", "Bearer x", "Bearer a.b.é", "Digest x", "é"):
         assert raw("GET", "/v2/", token="", headers={"Authorization": value}).status_code == 401
+    asked = {"service": raw.host}
+    for value in ("Basic ???", "Basic é", "é"):
+        answer = raw("GET", "/oauth2/token", token="", params=asked, headers={"Authorization": value})
+        assert answer.status_code in (200, 401)
 
 
 def test_token_endpoints_refuse_what_they_do_not_know(raw: Raw) -> None:

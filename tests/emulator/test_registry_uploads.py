@@ -45,6 +45,13 @@ def test_request_sent_twice_does_not_append_twice(raw: Raw) -> None:
     assert done.status_code == 201
 
 
+@pytest.mark.parametrize("said", ["9" * 5000 + "-1", "99999999999999999999-1", "rubbish", "²-3"])
+def test_odd_range_of_an_upload(raw: Raw, said: str) -> None:
+    begun = raw("POST", f"/v2/{fresh()}/blobs/uploads/")
+    answer = raw("PATCH", begun.headers["Location"], data=b"abc", headers={"Content-Range": said})
+    assert answer.status_code in (202, 416)
+
+
 def test_wrong_digest_cancels_the_upload(raw: Raw) -> None:
     repository = fresh()
     location = raw("POST", f"/v2/{repository}/blobs/uploads/").headers["Location"]

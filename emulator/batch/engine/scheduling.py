@@ -1,8 +1,8 @@
 """Which task goes to which node: priorities, dependencies, slots and fill type."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from emulator.batch.engine import nodes, tasks
@@ -80,11 +80,9 @@ def _is_ready(engine: "Engine", job: Item, task: Item) -> bool:
     if not depends:
         return True
     ranges = depends.get("taskIdRanges", [])
-    ids: Iterable[str] = (
-        *depends.get("taskIds", []),
-        *(str(number) for each in ranges for number in range(each["start"], each["end"] + 1)),
-    )
-    for name in ids:
+    # Not as a list: a range may name more tasks than there is memory for.
+    numbers = (str(number) for each in ranges for number in range(each["start"], each["end"] + 1))
+    for name in chain(depends.get("taskIds", []), numbers):
         other = engine.tables.get("task", job.account, name, job.key)
         if other is None or other.state != "completed" or not other.private.get("satisfies"):
             return False

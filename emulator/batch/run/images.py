@@ -92,18 +92,23 @@ class Image:
     @property
     def environment(self) -> dict[str, str]:
         """The variables that the image sets."""
-        entries = (self.config or {}).get("config", {}).get("Env") or ()
-        return {name: value for name, _, value in (entry.partition("=") for entry in entries)}
+        return {name: value for name, _, value in (entry.partition("=") for entry in self._list("Env"))}
 
     @property
     def entrypoint(self) -> list[str]:
         """What runs before the command."""
-        return list((self.config or {}).get("config", {}).get("Entrypoint") or ())
+        return self._list("Entrypoint")
 
     @property
     def command(self) -> list[str]:
         """What runs when the task says nothing."""
-        return list((self.config or {}).get("config", {}).get("Cmd") or ())
+        return self._list("Cmd")
+
+    def _list(self, name: str) -> list[str]:
+        """Return one of the lists of the config, which its maker may have written in any other way."""
+        settings = (self.config or {}).get("config")
+        found = settings.get(name) if isinstance(settings, Mapping) else None
+        return [entry for entry in found if isinstance(entry, str)] if isinstance(found, list) else []
 
 
 def admit(registry: Registry, name: str, credentials: Sequence[Mapping[str, Any]]) -> Image:

@@ -11,6 +11,7 @@ the task, also those that left the process group: it is their subreaper.
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -163,6 +164,8 @@ def _become_task(plan: dict[str, Any], output: list[int], parent: int, fault: in
         _report(fault, step, failure.error)
     except OSError as error:
         _report(fault, step, error)
+    except ValueError as error:  # a NUL somewhere, or a name of a variable that cannot be one
+        _report(fault, step, OSError(errno.EINVAL, str(error)))
     os._exit(127)
 
 

@@ -12,6 +12,7 @@ from emulator.batch.run.layout import TaskFolder, share
 from emulator.blob.errors import BlobError
 
 DEFAULT_MODE = 0o770
+_MODE = re.compile(r"(0o)?[0-7]{1,4}", re.ASCII)
 _WILDCARDS = re.compile(r"[*?\[]")
 _PIECES = re.compile(r"\*+|\?|\[!?\]?[^]/]*\]|.")
 _ANY_FOLDERS = r"(?:(?!\.)[^/]+/)*"
@@ -35,23 +36,47 @@ def fetch(
         url = file.get("httpUrl")
         if url is None:
             raise _misc("The local Azure fetches resource files by httpUrl only", file)
-        name = str(file.get("filePath") or unquote(urlsplit(str(url)).path).rpartition("/")[2])
-        target = _inside(folder.working, name, file)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        name, mode = str(file.get("filePath") or _last_part(url, file)), _mode(file)
+        try:
+            target = _inside(folder.working, name, file)
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = "A resource directory could not be created"
+            fault = failure("ResourceDirectoryCreateFailed", message, FilePath=name, Message=error.strerror)
+            raise TaskFault(fault) from error
         try:
             blobs.download(str(url), target)
         except BlobError as error:
             raise _download_fault(error, file) from error
+        except OSError as error:
+            raise _not_created(name, error.strerror) from error
         share(target, owner)
-        target.chmod(int(str(file["fileMode"]), 8) if file.get("fileMode") else DEFAULT_MODE)
+        target.chmod(mode)
+
+
+def _last_part(url: object, file: Mapping[str, Any]) -> str:
+    try:
+        return unquote(urlsplit(str(url)).path).rpartition("/")[2]
+    except ValueError as error:
+        raise _misc("The address cannot be read", file) from error
+
+
+def _mode(file: Mapping[str, Any]) -> int:
+    text = str(file.get("fileMode") or "")
+    if text and not _MODE.fullmatch(text):
+        raise _not_created(str(file.get("filePath")), f"{text} is not a mode in octal form")
+    return int(text, 8) if text else DEFAULT_MODE
+
+
+def _not_created(name: str, reason: str | None) -> TaskFault:
+    message = "A resource file could not be created"
+    return TaskFault(failure("ResourceFileCreateFailed", message, FilePath=name, Message=reason))
 
 
 def _inside(folder: Path, name: str, file: Mapping[str, Any]) -> Path:
     parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts:
-        raise TaskFault(
-            failure("ResourceFileCreateFailed", "A resource file could not be created", FilePath=name)
-        )
+    if not parts or name.startswith("/") or ".." in parts or "\0" in name:
+        raise _not_created(name, None)
     target = folder.joinpath(*parts)
     if not target.parent.resolve().is_relative_to(folder.resolve()) or target.is_symlink():
         raise _misc("The path leads out of the working folder", file)
@@ -126,7 +151,7 @@ def targets(working: Path, pattern: str, path: str) -> Iterator[tuple[str, Path]
         return
     if not _WILDCARDS.search(rest):
         file = folder / rest
-        if file.is_file() and not _leads_out(file, working.parent):
+        if _is_file(file) and not _leads_out(file, working.parent):
             yield path or PurePosixPath(rest).as_posix(), file
         return
     expression = _expression(rest)
@@ -145,8 +170,16 @@ def _files_below(folder: Path) -> Iterator[Path]:
     for parent, _, names in os.walk(folder):
         for name in names:
             file = Path(parent, name)
-            if file.is_file():
+            if _is_file(file):
                 yield file
+
+
+def _is_file(path: Path) -> bool:
+    """Tell whether this is a file; what no file can be called is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _expression(pattern: str) -> re.Pattern[str]:
@@ -168,5 +201,15 @@ def _piece(piece: str) -> str:
         return "[^/]"
     if len(piece) > 2 and piece.startswith("["):
         inside = piece[1:-1].replace("\\", "\\\\").replace("[", "\\[")
-        return f"[^/{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"
+        found = f"[^/{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"
+        return found if _is_expression(found) else "(?!)"
     return re.escape(piece)
+
+
+def _is_expression(text: str) -> bool:
+    """Tell whether the text is one: a range of letters that runs backwards is not, and matches nothing."""
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
