@@ -17,11 +17,12 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from activity import ledger, redaction, roles, targets, vault
+from activity import ledger, roles, targets, vault
 from activity.forms import ReasonForm
 from activity.models import Account, Credential, Membership, Operation, Revision, SyncRun, SyncTarget
 from activity.paging import COUNT_LIMIT
 from activity.refusals import Refused
+from cloud import redaction
 
 MOST_AT_ONCE = 100
 """How many things one action may be confirmed for: as many as a page lists."""

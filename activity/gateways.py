@@ -60,7 +60,10 @@ def registry_gateway(
 
 
 def reveal(credential: Credential) -> str:
-    """Return a credential's secret; raises CloudError when it is not to be had. For push.py only."""
+    """Return a credential's secret, in clear; raises CloudError when it is not to be had.
+
+    For requests that must carry it, and for hiding it in output. It goes into no row, log or message.
+    """
     match credential.source:
         case Credential.Source.ENV:
             return _from_environment(credential)

@@ -20,9 +20,10 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from activity import bell, leases, redaction, revisions, roles, steps
+from activity import bell, leases, revisions, roles, steps
 from activity.models import Account, Operation
 from activity.refusals import Refused
+from cloud import redaction
 from cloud.errors import CloudError
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,9 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from activity import bell, leases, redaction, revisions
+from activity import bell, leases, revisions
 from activity.models import Account, SyncRun, SyncTarget
+from cloud import redaction
 from cloud.errors import CloudError
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import orjson
 from azure.core.exceptions import AzureError
 
-from cloud.wire.masking import mask_text
+from cloud.redaction import mask_structure, mask_text
 
 _REQUEST_ID_HEADERS = ("request-id", "x-ms-request-id", "x-ms-correlation-request-id", "client-request-id")
 _AADSTS = re.compile(r"AADSTS\d+")
@@ -38,7 +38,7 @@ def read_facts(response: Any, *, fallback: str) -> Facts:
     return Facts(
         code=code,
         message=mask_text((message or fallback)[:_LONGEST_MESSAGE]),
-        values={name: mask_text(value) for name, value in values.items()},
+        values=mask_structure(values),
         status=response.status_code,
         request_id=next((response.headers[h] for h in _REQUEST_ID_HEADERS if response.headers.get(h)), None),
         retry_after=_retry_after(response),

@@ -15,6 +15,7 @@ from azure.core.pipeline.policies import SansIOHTTPPolicy
 from cloud.config import RegistryConnection, UserPassword
 from cloud.credentials import token_credential
 from cloud.errors import CloudError
+from cloud.redaction import mask_structure
 from cloud.transport import Caller, client_options
 from cloud.types import (
     ImageConfigSnapshot,
@@ -24,7 +25,6 @@ from cloud.types import (
     TagSnapshot,
 )
 from cloud.wire import scalars
-from cloud.wire.masking import MASK, looks_secret, mask_text
 
 Item = TypeVar("Item")
 
@@ -217,7 +217,7 @@ def _joined(stream: Iterable[bytes]) -> bytes:
 
 
 def _facts(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what manifest and config say; secret-looking environment values are masked."""
+    """Return what manifest and config say, secrets masked."""
     run = config.get("config") or {}
     environment = dict(entry.partition("=")[::2] for entry in run.get("Env") or ())
     layers = tuple(int(layer.get("size", 0)) for layer in manifest.get("layers") or ())
@@ -228,12 +228,10 @@ def _facts(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, 
         "operating_system": config.get("os"),
         "architecture": config.get("architecture"),
         "created_on": scalars.time(config.get("created")),
-        "labels": tuple(sorted((run.get("Labels") or {}).items())),
-        "environment": tuple(
-            (name, MASK if looks_secret(name) else mask_text(value)) for name, value in environment.items()
-        ),
-        "entrypoint": tuple(run.get("Entrypoint") or ()),
-        "cmd": tuple(run.get("Cmd") or ()),
+        "labels": tuple(sorted(mask_structure(run.get("Labels") or {}).items())),
+        "environment": tuple(mask_structure(environment).items()),
+        "entrypoint": tuple(mask_structure(run.get("Entrypoint") or ())),
+        "cmd": tuple(mask_structure(run.get("Cmd") or ())),
         "working_dir": run.get("WorkingDir") or None,
         "user": run.get("User") or None,
         "layer_sizes": layers,

@@ -7,19 +7,17 @@ from typing import IO, Any, Self
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import (
     BlobProperties,
-    BlobSasPermissions,
     BlobServiceClient,
     ContainerSasPermissions,
     ContentSettings,
     UserDelegationKey,
-    generate_blob_sas,
     generate_container_sas,
 )
 
 from cloud.config import SharedKey, StorageConnection
 from cloud.credentials import named_key, token_credential
 from cloud.errors import CloudError
-from cloud.transport import Caller, Deadline
+from cloud.transport import Caller, Deadline, one_try
 from cloud.types import BlobSnapshot
 
 _PAGE = 1000
@@ -56,10 +54,6 @@ class StorageGateway:
         """Return a container's address, without a signature."""
         return self._client.get_container_client(container).url
 
-    def blob_url(self, container: str, blob: str) -> str:
-        """Return a blob's address, without a signature."""
-        return self._client.get_blob_client(container, blob).url
-
     def ensure_container(self, container: str) -> bool:
         """Create a container; False when it was there already."""
         with self._caller.calling():
@@ -69,15 +63,12 @@ class StorageGateway:
                 return False
         return True
 
-    def exists(self, container: str, blob: str) -> bool:
-        """Tell whether a blob exists."""
-        return self.properties(container, blob) is not None
-
-    def properties(self, container: str, blob: str) -> BlobSnapshot | None:
-        """Read a blob's facts, None when it does not exist."""
-        with self._caller.calling():
+    def properties(self, container: str, blob: str, *, timeout: float | None = None) -> BlobSnapshot | None:
+        """Read a blob's facts, None when it does not exist; with `timeout` (seconds) it is asked once."""
+        with self._caller.calling(patience=timeout):
             try:
-                return _snapshot(self._client.get_blob_client(container, blob).get_blob_properties())
+                client = self._client.get_blob_client(container, blob)
+                return _snapshot(client.get_blob_properties(**one_try(timeout)))
             except ResourceNotFoundError:
                 return None
 
@@ -114,10 +105,7 @@ class StorageGateway:
         try:
             with self._caller.calling(patience=timeout):
                 client = self._client.get_blob_client(container, blob)
-                stream = client.download_blob(
-                    start, limit, connection_timeout=timeout, read_timeout=timeout, retry_total=0
-                )
-                data = stream.readall()
+                data: bytes = client.download_blob(start, limit, **one_try(timeout)).readall()
                 deadline.check()
                 return data
         except CloudError as error:
@@ -139,15 +127,6 @@ class StorageGateway:
                 return
             yield items
 
-    def delete(self, container: str, blob: str) -> bool:
-        """Delete a blob; False when it was gone already."""
-        with self._caller.calling():
-            try:
-                self._client.get_blob_client(container, blob).delete_blob()
-            except ResourceNotFoundError:
-                return False
-        return True
-
     def container_sas(self, container: str, *, permissions: str, expires_at: datetime) -> str:
         """Return a container's address signed for `permissions` (letters such as `rwl`) until then."""
         token = generate_container_sas(
@@ -157,17 +136,6 @@ class StorageGateway:
             **self._signing(expires_at),
         )
         return f"{self.container_url(container)}?{token}"
-
-    def blob_sas(self, container: str, blob: str, *, permissions: str, expires_at: datetime) -> str:
-        """Return a blob's address signed for `permissions` (letters such as `r`) until then."""
-        token = generate_blob_sas(
-            self._account,
-            container,
-            blob,
-            permission=BlobSasPermissions.from_string(permissions),
-            **self._signing(expires_at),
-        )
-        return f"{self.blob_url(container, blob)}?{token}"
 
     def check(self) -> None:
         """Make the cheapest call that needs a valid credential."""

@@ -58,6 +58,13 @@ def client_options(limits: Limits, trust: Trust) -> dict[str, Any]:
     return options
 
 
+def one_try(timeout: float | None) -> dict[str, Any]:
+    """Return a call's keyword arguments that let it be made once, for `timeout` seconds at most; none for None."""
+    if timeout is None:
+        return {}
+    return {"connection_timeout": timeout, "read_timeout": timeout, "retry_total": 0}
+
+
 class CallLimit:
     """At most so many calls at once to one account from this process."""
 

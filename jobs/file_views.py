@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from posixpath import basename
 
-from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBadRequest, QueryDict, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import content_disposition_header
@@ -12,12 +12,13 @@ from django.views.decorators.http import require_safe
 
 from activity.pages import AccountRequest, Role, account_page
 from cloud.errors import CloudError
-from jobs import files
+from jobs import files, log_parts
 from jobs.logs import NotNow
 from jobs.models import Job, Task
 from jobs.views import find_job
 
 LOGS = ("stdout.txt", "stderr.txt")
+LONGEST_COUNT = 15
 
 
 def find_task(job: Job, task_id: str) -> Task:
@@ -48,7 +49,7 @@ def task_log(request: AccountRequest, batch_id: str, task_id: str, name: str) ->
         return _quiet(is_end=job.is_finished or job.is_deleted)
     attempt = f"{task.retry_count}.{task.requeue_count}"
     return _log_part(
-        request, job, files.task_log(job, task_id, name), is_over=task.is_settled, attempt=attempt
+        request, job, log_parts.task_log(job, task, name), is_over=task.is_settled, attempt=attempt
     )
 
 
@@ -61,22 +62,27 @@ def preparation_log(request: AccountRequest, batch_id: str, node_id: str, name: 
     preparation = get_object_or_404(job.preparations, node_id=node_id)
     if name not in LOGS:
         raise Http404(name)
-    log, is_over = files.preparation_log(preparation, name), preparation.state == "completed"
+    log, is_over = log_parts.preparation_log(preparation, name), preparation.state == "completed"
     return _log_part(request, job, log, is_over=is_over, attempt=str(preparation.retry_count))
 
 
 def _log_part(
-    request: AccountRequest, job: Job, log: files.LogFile, *, is_over: bool, attempt: str
+    request: AccountRequest, job: Job, log: log_parts.LogFile, *, is_over: bool, attempt: str
 ) -> HttpResponse:
-    """Answer the bytes of a log from `?offset=` on, as they are.
+    """Answer a part of a log as it is: from `?offset=` on, the last `?tail=` bytes, or the part that ends at `?before=`.
 
-    Headers tell where the next begin (X-Log-Offset), which try wrote them (X-Log-Attempt: a new try begins
-    anew), and that no more will come (X-Log-End). 204 when nothing is new, 503 when Azure does not answer.
+    The last two begin where a line does, if one does near there. Headers tell where the part begins
+    (X-Log-Start) and the next one does (X-Log-Offset), that there is more to read at once (X-Log-More), how
+    long the log is where this reading has shown it (X-Log-Size), which try wrote it (X-Log-Attempt: a new try
+    begins anew), and that no more will come (X-Log-End). 204 when nothing is there, 400 when what is asked for
+    is no number, 503 when Azure does not answer.
     """
-    offset = request.GET.get("offset", "0")
-    start = int(offset) if offset.isdecimal() and len(offset) < 16 else 0
     try:
-        part = files.read_log(job, log, start=start, is_over=is_over)
+        asked = _asked(request.GET)
+    except ValueError as error:
+        return HttpResponseBadRequest(str(error), content_type="text/plain; charset=utf-8")
+    try:
+        part = log_parts.read_log(job, log, asked, is_over=is_over)
     except NotNow as error:
         return _unavailable(str(error), error.seconds)
     except CloudError as error:
@@ -86,11 +92,27 @@ def _log_part(
     response = HttpResponse(
         part.data, content_type="text/plain; charset=utf-8", status=200 if part.data else 204
     )
+    response["X-Log-Start"] = str(part.start)
     response["X-Log-Offset"] = str(part.next_offset)
+    response["X-Log-More"] = "1" if part.has_more else "0"
+    if part.size is not None:
+        response["X-Log-Size"] = str(part.size)
     response["X-Log-Source"] = part.source
     response["X-Log-Attempt"] = attempt
     response["X-Log-End"] = "1" if is_over and not part.data else "0"
     return response
+
+
+def _asked(query: QueryDict) -> log_parts.Asked:
+    """Read which part of a log is wanted; raises ValueError with words for whoever asked."""
+    given = [way for way in log_parts.WAYS if way in query]
+    if len(given) > 1:
+        raise ValueError("Ask for one of offset, tail and before only.")
+    way: log_parts.Way = given[0] if given else "offset"
+    text = query.get(way, "0")
+    if not (text.isascii() and text.isdecimal() and len(text) <= LONGEST_COUNT):
+        raise ValueError(f"{way} is a whole number of bytes, of {LONGEST_COUNT} digits at most.")
+    return log_parts.Asked(way, int(text))
 
 
 def _quiet(*, is_end: bool, note: str = "") -> HttpResponse:

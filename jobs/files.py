@@ -8,17 +8,14 @@ from itertools import chain, islice
 from posixpath import normpath
 
 from activity.gateways import gateway_for, reveal, storage_gateway
-from cloud.batch import BatchGateway
 from cloud.errors import CloudError
 from cloud.storage import StorageGateway
-from jobs.logs import live, masked, masked_pieces, withheld
-from jobs.models import Job, JobPreparation, Task
+from jobs.logs import live, masked_pieces
+from jobs.models import Job, Task
 from jobs.specs import secret_of
 from pools.models import StorageAccount
 
-LOG_LIMIT = 512 * 1024
 MOST_FILES = 500
-KEPT_LOGS = {"stdout.txt": "../stdout.txt", "stderr.txt": "../stderr.txt"}
 
 
 @dataclass(frozen=True)
@@ -28,15 +25,6 @@ class FileRow:
     name: str
     size: int | None
     changed_at: datetime | None
-
-
-@dataclass(frozen=True)
-class LogPart:
-    """Bytes of a log from `offset` on, where the next begin, and where they came from."""
-
-    data: bytes
-    next_offset: int
-    source: str  # "node" or "storage"
 
 
 def is_safe(path: str) -> bool:
@@ -61,64 +49,6 @@ def secrets_of(job: Job) -> list[bytes]:
     }
     found = [secret_of(job.account, name) for name in sorted(filter(None, names))]
     return [reveal(credential).encode() for credential in found if credential]
-
-
-@dataclass(frozen=True)
-class LogFile:
-    """A log that can be read by ranges: how to read it on its node, and where a copy is kept, if one is."""
-
-    read: Callable[[BatchGateway, int, int], bytes]
-    kept: tuple[str, str] | None = None
-
-
-def task_log(job: Job, task_id: str, name: str) -> LogFile:
-    """Return a task's stdout.txt or stderr.txt."""
-
-    def read(gateway: BatchGateway, start: int, limit: int) -> bytes:
-        return gateway.read_task_file(job.batch_id, task_id, name, start=start, limit=limit).data
-
-    return LogFile(read, kept_log(job, task_id, name))
-
-
-def preparation_log(preparation: JobPreparation, name: str) -> LogFile:
-    """Return stdout.txt or stderr.txt of a job's preparation task on one node."""
-    path = f"{preparation.task_root_directory.strip('/')}/{name}"
-
-    def read(gateway: BatchGateway, start: int, limit: int) -> bytes:
-        pool, node = preparation.pool_id, preparation.node_id
-        return gateway.read_node_file(pool, node, path, start=start, limit=limit).data
-
-    return LogFile(read)
-
-
-def read_log(job: Job, log: LogFile, *, start: int, is_over: bool) -> LogPart:
-    """Read a log from `start` on, known secrets starred out.
-
-    From the node while it is there, else what was kept in storage. Raises CloudError and NotNow.
-    """
-    secrets = secrets_of(job)
-    # A secret may begin before what is asked for: read that much earlier, and cut it off again.
-    reach = max((len(secret) for secret in secrets), default=1) - 1
-    begin, limit = max(0, start - reach), LOG_LIMIT + reach
-    with live(job.account):
-        try:
-            data, source = log.read(gateway_for(job.account), begin, limit), "node"
-        except CloudError as error:
-            if not error.is_missing or log.kept is None or job.storage is None:
-                raise
-            data, source = storage_of(job.storage).read(*log.kept, start=begin, limit=limit), "storage"
-    held = 0 if is_over and len(data) < limit else withheld(data, secrets)
-    shown = masked(data, secrets)[start - begin : len(data) - held]
-    return LogPart(shown, start + len(shown), source)
-
-
-def kept_log(job: Job, task_id: str, name: str) -> tuple[str, str] | None:
-    """Return container and path under which a task's output is kept when it ends; None when it is not."""
-    for task in (job.plan or {}).get("tasks", ()):
-        for output in task["output_files"] if task["id"] == task_id else ():
-            if output["pattern"] == KEPT_LOGS.get(name):
-                return output["container"], output["path"]
-    return None
 
 
 def storage_of(storage: StorageAccount) -> StorageGateway:

@@ -11,6 +11,7 @@ from cloud.errors import CloudError
 MOST_AT_ONCE = 3
 WAIT_SECONDS = 1.0
 PAUSE_SECONDS = 15.0
+SHORTEST_SECRET = 4  # bytes
 
 _seats = threading.BoundedSemaphore(MOST_AT_ONCE)
 _closed_until: dict[int, float] = {}
@@ -48,17 +49,20 @@ def live(account: Account) -> Iterator[None]:
 
 
 def masked(window: bytes, secrets: Iterable[bytes]) -> bytes:
-    """Return the same number of bytes with each secret starred out."""
-    for secret in secrets:
-        if secret:
-            window = window.replace(secret, b"*" * len(secret))
-    return window
+    """Return the same number of bytes with every byte of each secret starred out, also where two overlap."""
+    shown = bytearray(window)
+    for secret in _known(secrets):
+        at = window.find(secret)
+        while at >= 0:
+            shown[at : at + len(secret)] = b"*" * len(secret)
+            at = window.find(secret, at + 1)
+    return bytes(shown)
 
 
 def withheld(data: bytes, secrets: Iterable[bytes]) -> int:
     """Return how many bytes at the end could be the beginning of a secret, to be held back until more is there."""
     longest = 0
-    for secret in secrets:
+    for secret in _known(secrets):
         for length in range(min(len(secret) - 1, len(data)), longest, -1):
             if data.endswith(secret[:length]):
                 longest = length
@@ -68,10 +72,19 @@ def withheld(data: bytes, secrets: Iterable[bytes]) -> int:
 
 def masked_pieces(pieces: Iterable[bytes], secrets: Sequence[bytes]) -> Iterator[bytes]:
     """Yield a stream with each secret starred out, also where it lies across two pieces."""
-    kept = b""
+    known = _known(secrets)
+    reach = max(map(len, known), default=1) - 1
+    window, given = b"", 0  # the latest bytes as they came, and how many of them have been yielded
     for piece in pieces:
-        window = masked(kept + piece, secrets)
-        held = withheld(window, secrets)
-        kept = window[len(window) - held :]
-        yield window[: len(window) - held]
-    yield kept
+        window += piece
+        ready = len(window) - withheld(window, known)
+        yield masked(window, known)[given:ready]
+        # A secret may begin in what was yielded, behind another one, and end in what comes.
+        dropped = max(0, ready - reach)
+        window, given = window[dropped:], ready - dropped
+    yield masked(window, known)[given:]
+
+
+def _known(secrets: Iterable[bytes]) -> list[bytes]:
+    """Return the secrets that are looked for: starring out the shortest ones would spoil the log and tell them."""
+    return [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]

@@ -22,21 +22,21 @@ class FileCalls:
         self, job_id: str, task_id: str, *, recursive: bool = True
     ) -> Iterator[list[FileSnapshot]]:
         """List a task's files, page by page; names are relative to the task's directory."""
-        return self._list(_task_files(job_id, task_id), recursive)
+        pages = self.session.pages(_task_files(job_id, task_id), recursive="true" if recursive else "false")
+        for page in pages:
+            yield [read_jobs.file(item) for item in page]
 
-    def list_node_files(
-        self, pool_id: str, node_id: str, *, recursive: bool = False
-    ) -> Iterator[list[FileSnapshot]]:
-        """List a node's files, page by page; names are relative to the node's root."""
-        return self._list(_node_files(pool_id, node_id), recursive)
+    def task_file_properties(
+        self, job_id: str, task_id: str, path: str, *, timeout: float | None = None
+    ) -> FileSnapshot | None:
+        """Read size and times of a task's file, None when it does not exist; with `timeout` it is asked once."""
+        return self._properties(_task_files(job_id, task_id), path, timeout)
 
-    def task_file_properties(self, job_id: str, task_id: str, path: str) -> FileSnapshot | None:
-        """Read size and times of a task's file, None when it does not exist."""
-        return self._properties(_task_files(job_id, task_id), path)
-
-    def node_file_properties(self, pool_id: str, node_id: str, path: str) -> FileSnapshot | None:
-        """Read size and times of a node's file, None when it does not exist."""
-        return self._properties(_node_files(pool_id, node_id), path)
+    def node_file_properties(
+        self, pool_id: str, node_id: str, path: str, *, timeout: float | None = None
+    ) -> FileSnapshot | None:
+        """Read size and times of a node's file, None when it does not exist; with `timeout` it is asked once."""
+        return self._properties(_node_files(pool_id, node_id), path, timeout)
 
     def read_task_file(
         self,
@@ -66,32 +66,7 @@ class FileCalls:
 
     def iterate_task_file(self, job_id: str, task_id: str, path: str) -> Iterator[bytes]:
         """Download a task's file in parts, as long as it was at the start."""
-        return self._iterate(_task_files(job_id, task_id), path)
-
-    def iterate_node_file(self, pool_id: str, node_id: str, path: str) -> Iterator[bytes]:
-        """Download a node's file in parts, as long as it was at the start."""
-        return self._iterate(_node_files(pool_id, node_id), path)
-
-    def _list(self, base: str, recursive: bool) -> Iterator[list[FileSnapshot]]:
-        for page in self.session.pages(base, recursive="true" if recursive else "false"):
-            yield [read_jobs.file(item) for item in page]
-
-    def _properties(self, base: str, path: str) -> FileSnapshot | None:
-        try:
-            headers = self.session.head(f"{base}/{segment(path)}")
-        except CloudError as error:
-            if error.is_missing:
-                return None
-            raise
-        return read_jobs.file_headers(path, headers)
-
-    def _read(self, base: str, path: str, start: int, limit: int, timeout: float) -> FileChunk:
-        size = max(1, min(limit, _DOWNLOAD_PART))
-        address = f"{base}/{segment(path)}"
-        data = self.session.read_range(address, start=start, limit=size, timeout=timeout)
-        return FileChunk(data=data, offset=start)
-
-    def _iterate(self, base: str, path: str) -> Iterator[bytes]:
+        base = _task_files(job_id, task_id)
         facts = self._properties(base, path)
         if facts is None:
             raise CloudError(
@@ -104,6 +79,21 @@ class FileCalls:
                 return
             yield part.data
             offset = part.next_offset
+
+    def _properties(self, base: str, path: str, timeout: float | None = None) -> FileSnapshot | None:
+        try:
+            headers = self.session.head(f"{base}/{segment(path)}", timeout=timeout)
+        except CloudError as error:
+            if error.is_missing:
+                return None
+            raise
+        return read_jobs.file_headers(path, headers)
+
+    def _read(self, base: str, path: str, start: int, limit: int, timeout: float) -> FileChunk:
+        size = max(1, min(limit, _DOWNLOAD_PART))
+        address = f"{base}/{segment(path)}"
+        data = self.session.read_range(address, start=start, limit=size, timeout=timeout)
+        return FileChunk(data=data, offset=start)
 
 
 def _task_files(job_id: str, task_id: str) -> str:

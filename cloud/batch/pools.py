@@ -100,11 +100,6 @@ class PoolCalls:
         for page in self.session.pages(path, select=read_pools.NODE_MEMBERS):
             yield [read_pools.node(item, pool_id) for item in page]
 
-    def get_node(self, pool_id: str, node_id: str) -> NodeSnapshot | None:
-        """Read a node, None when it does not exist."""
-        data = self.session.get_or_none(f"/pools/{segment(pool_id)}/nodes/{segment(node_id)}")
-        return read_pools.node(data, pool_id) if data else None
-
     def reboot_node(self, pool_id: str, node_id: str, *, option: DeallocationOption | None = None) -> None:
         """Restart a node; `option` says what becomes of its tasks, Azure's default is requeue."""
         # The SDK's own method fails before sending when the body is left out.

@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from cloud.config import BatchConnection, SharedKey
 from cloud.credentials import named_key, token_credential
 from cloud.errors import CloudError
-from cloud.transport import Caller, Deadline, client_options
+from cloud.transport import Caller, Deadline, client_options, one_try
 from cloud.wire.masking import masked, needs_masking
 
 API_VERSION = "2025-06-01"
@@ -71,10 +71,10 @@ class BatchSession:
                 return None
             raise
 
-    def head(self, path: str) -> Mapping[str, str]:
-        """Read the headers of a file."""
-        with self._caller.calling():
-            return self._open("HEAD", path, {}).headers
+    def head(self, path: str, *, timeout: float | None = None) -> Mapping[str, str]:
+        """Read the headers of a file; with `timeout` it is asked once, and given up after so many seconds."""
+        with self._caller.calling(patience=timeout):
+            return self._open("HEAD", path, {}, **one_try(timeout)).headers
 
     def post(self, path: str, body: Data | None = None) -> Data:
         """Post a body (or none) and return the answer's object, empty when it has no body."""
@@ -122,16 +122,7 @@ class BatchSession:
         headers = {"ocp-range": f"bytes={start}-{start + limit - 1}", "Accept": "application/octet-stream"}
         try:
             with self._caller.calling(patience=timeout):
-                response = self._open(
-                    "GET",
-                    path,
-                    {},
-                    headers=headers,
-                    stream=True,
-                    connection_timeout=timeout,
-                    read_timeout=timeout,
-                    retry_total=0,
-                )
+                response = self._open("GET", path, {}, headers=headers, stream=True, **one_try(timeout))
                 return _read_at_most(response, limit, Deadline(timeout))
         except CloudError as error:
             if error.status == 416:

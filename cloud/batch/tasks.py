@@ -78,11 +78,6 @@ class TaskCalls:
         pages = self.session.pages(base, select=_MARKS)
         return {data["id"]: _mark(data) for page in pages for data in page if data["id"] in wanted}
 
-    def get_task(self, job_id: str, task_id: str) -> TaskSnapshot | None:
-        """Read a task with its whole masked object, None when it does not exist."""
-        data = self.session.get_or_none(f"/jobs/{segment(job_id)}/tasks/{segment(task_id)}")
-        return read_jobs.task(data, job_id, raw=True) if data else None
-
     def list_tasks(
         self, job_id: str, *, changed_since: datetime | None = None
     ) -> Iterator[list[TaskSnapshot]]:
@@ -91,16 +86,6 @@ class TaskCalls:
         path = f"/jobs/{segment(job_id)}/tasks"
         for page in self.session.pages(path, select=read_jobs.TASK_MEMBERS, filter=wanted):
             yield [read_jobs.task(item, job_id) for item in page]
-
-    def terminate_task(self, job_id: str, task_id: str) -> bool:
-        """End a task; False when it has ended or does not exist."""
-        try:
-            self.session.post(f"/jobs/{segment(job_id)}/tasks/{segment(task_id)}/terminate")
-        except CloudError as error:
-            if error.is_missing or error.code == "TaskCompleted":
-                return False
-            raise
-        return True
 
 
 def _mark(data: dict[str, Any]) -> str | None:

@@ -44,7 +44,7 @@ class ManifestSnapshot(Snapshot):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageConfigSnapshot(Snapshot):
-    """What an image's config says about it; environment values with secret names are masked."""
+    """What an image's config says about it, secrets masked."""
 
     repository: str
     digest: str  # of the reference asked for (index or manifest)

@@ -168,9 +168,6 @@ class TaskSnapshot(Snapshot):
     pool_id: str | None
     node_id: str | None
     task_root_directory: str | None
-    raw: dict[str, Any] | None = field(
-        default=None, compare=False, repr=False, metadata=DETAIL
-    )  # whole object, masked; get_task only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,8 +49,8 @@ def job(data: Data, *, raw: bool = False) -> JobSnapshot:
     )
 
 
-def task(data: Data, job_id: str, *, raw: bool = False) -> TaskSnapshot:
-    """Read a task of a job; `raw` keeps the whole object beside the synced fields."""
+def task(data: Data, job_id: str) -> TaskSnapshot:
+    """Read a task of a job."""
     execution: Data = data.get("executionInfo") or {}
     constraints: Data = data.get("constraints") or {}
     node: Data = data.get("nodeInfo") or {}
@@ -86,7 +86,6 @@ def task(data: Data, job_id: str, *, raw: bool = False) -> TaskSnapshot:
         pool_id=node.get("poolId"),
         node_id=node.get("nodeId"),
         task_root_directory=node.get("taskRootDirectory"),
-        raw=dict(data) if raw else None,
     )
 
 

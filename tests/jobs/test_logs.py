@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from activity.models import Account
 from cloud.errors import CloudError
@@ -34,6 +36,37 @@ def test_a_stream_hides_secrets_wherever_it_is_cut(cut: int) -> None:
     whole = b"a hunter22 b s3cret c hun"
     shown = b"".join(logs.masked_pieces([whole[:cut], whole[cut:]], SECRETS))
     assert shown == b"a ******** b ****** c hun"
+
+
+def test_a_longer_secret_is_hidden_whole_and_overlapping_ones_are_too() -> None:
+    """In whatever order they are given."""
+    assert logs.masked(b"a hunter22-extra b hunter22", [b"hunter22", b"hunter22-extra"]) == b"a %s b %s" % (
+        b"*" * 14,
+        b"*" * 8,
+    )
+    assert logs.masked(b"abcdefgh", [b"abcdef", b"defgh"]) == b"********"
+
+
+def test_too_short_a_secret_is_left() -> None:
+    """Else every log would be stars, and tell it."""
+    assert logs.masked(b"a cat, abc, abcd", [b"", b"a", b"abc", b"abcd"]) == b"a cat, abc, ****"
+    assert logs.withheld(b"xab", [b"abc", b"x"]) == 0
+
+
+@given(
+    pieces=st.lists(st.text("abc", max_size=8).map(str.encode), max_size=12),
+    secrets=st.lists(st.text("abc", max_size=9).map(str.encode), max_size=4),
+)
+def test_pieces_show_what_the_whole_would(pieces: list[bytes], secrets: list[bytes]) -> None:
+    """However the stream is cut, byte for byte; and what was shown of a growing log is never taken back."""
+    whole = b"".join(pieces)
+    masked = logs.masked(whole, secrets)
+    assert len(masked) == len(whole)
+    assert all(secret not in masked for secret in secrets if len(secret) >= logs.SHORTEST_SECRET)
+    assert b"".join(logs.masked_pieces(pieces, secrets)) == masked
+    for end in range(len(whole) + 1):
+        ready = end - logs.withheld(whole[:end], secrets)
+        assert logs.masked(whole[:end], secrets)[:ready] == masked[:ready]
 
 
 def test_a_silent_azure_closes_live_reading_for_a_while(account: Account) -> None:
